@@ -1,0 +1,5 @@
+"""`python -m taowatch`."""
+
+from taowatch.cli import main
+
+main()

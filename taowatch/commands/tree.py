@@ -1,0 +1,205 @@
+"""The argument tree. Help texts live here; what a command does lives in its module, imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from taowatch import __version__
+from taowatch.paths import Paths
+from taowatch.render import Result, show
+
+_GROUPS = (
+    ("Watch", ("status", "daemon", "demo")),
+    ("Repair", ("history", "diff", "restore")),
+    ("Projects", ("init", "allow", "deny", "env")),
+    ("Set-up", ("hook",)),
+)
+
+
+class _Grouped(click.Group):
+    """A group whose help lists the commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _GROUPS:
+            with formatter.section(title):
+                formatter.write_dl([(n, self.commands[n].get_short_help_str(70)) for n in names if n in self.commands])
+
+
+def build() -> click.Group:
+    """All commands."""
+    return taowatch
+
+
+def _paths() -> Paths:
+    return Paths.of(os.environ)
+
+
+def _finish(result: Result, as_json: bool = False) -> None:
+    raise SystemExit(show(result, as_json))
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_directory = click.argument("directory", required=False, default=".", type=click.Path(path_type=Path))
+
+
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="taowatch")
+def taowatch() -> None:
+    """Watches ~/.tao_mounts.json, the one file by which NVIDIA's TAO launcher maps folders into containers.
+
+    Example: taowatch status
+    """
+
+
+@taowatch.command()
+@_json
+@click.option("--watch", is_flag=True, help="Show it again each time it changes; ctrl-C ends.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where there is a conflict.")
+def status(as_json: bool, watch: bool, exit_code: bool) -> None:
+    """Mapping, jobs, conflicts, projects and the daemon's health.
+
+    Example: taowatch status --json
+    """
+    from taowatch.commands.status import status as run
+
+    paths = _paths()
+    if not watch:
+        _finish(run(paths, os.environ, exit_code), as_json)
+    shown = None
+    while True:
+        result = run(paths, os.environ)
+        if result.text != shown:
+            shown = result.text
+            if not as_json:
+                click.clear()
+            show(result, as_json)
+        time.sleep(1)
+
+
+@taowatch.command()
+def daemon() -> None:
+    """Run in the foreground what the service runs.
+
+    Example: taowatch daemon
+    """
+    from taowatch.daemon import run
+
+    run(_paths(), os.environ)
+
+
+@taowatch.command()
+def demo() -> None:
+    """Play the story in a scratch home, in about ten seconds.
+
+    Example: taowatch demo
+    """
+    from taowatch.commands.demo import demo as run
+
+    for text in run(os.environ):
+        click.echo(text)
+
+
+@taowatch.command()
+@_json
+def history(as_json: bool) -> None:
+    """The revisions of the mounts file: who, when, what.
+
+    Example: taowatch history
+    """
+    from taowatch.commands.history import history as run
+
+    _finish(run(_paths()), as_json)
+
+
+@taowatch.command()
+@click.argument("revision", required=False, type=int)
+@_json
+def diff(revision: int | None, as_json: bool) -> None:
+    """What a revision changed (by default the newest).
+
+    Example: taowatch diff 16
+    """
+    from taowatch.commands.history import diff as run
+
+    _finish(run(_paths(), revision), as_json)
+
+
+@taowatch.command()
+@click.argument("revision", required=False, type=int)
+@_json
+def restore(revision: int | None, as_json: bool) -> None:
+    """Put a revision back. Without a number: the one that ends the conflict, else the one before.
+
+    Example: taowatch restore
+    """
+    from taowatch.commands.history import restore as run
+
+    _finish(run(_paths(), os.environ, revision), as_json)
+
+
+@taowatch.command()
+@_directory
+@click.option("--layout", type=click.Choice(["local", "host"]), default="local", show_default=True)
+def init(directory: Path, layout: str) -> None:
+    """Make a directory a project: write .taowatch.toml, allow it, show its variables.
+
+    Example: taowatch init ~/tao/yolo_v4
+    """
+    from taowatch.commands.project import init as run
+
+    _finish(run(_paths(), directory, layout))
+
+
+@taowatch.command()
+@_directory
+def allow(directory: Path) -> None:
+    """Trust a project as it stands; nothing is exported from one that was not allowed.
+
+    Example: taowatch allow
+    """
+    from taowatch.commands.project import allow as run
+
+    _finish(run(_paths(), directory))
+
+
+@taowatch.command()
+@_directory
+def deny(directory: Path) -> None:
+    """Trust a project no more.
+
+    Example: taowatch deny ~/tao/yolo_v4
+    """
+    from taowatch.commands.project import deny as run
+
+    _finish(run(_paths(), directory))
+
+
+@taowatch.command()
+@_directory
+@click.option("--shell", type=click.Choice(["bash", "zsh", "fish", "dotenv"]), default="bash", show_default=True)
+@_json
+@click.option("--explain", is_flag=True, help="A table of both sides, and where each value comes from.")
+def env(directory: Path, shell: str, as_json: bool, explain: bool) -> None:
+    """The variables of a project.
+
+    Example: eval "$(taowatch env ~/tao/yolo_v4)"
+    """
+    from taowatch.commands.project import env as run
+
+    _finish(run(_paths(), directory, "explain" if explain else shell), as_json)
+
+
+@taowatch.command()
+@click.argument("shell")
+def hook(shell: str) -> None:
+    """Print the shell hook.
+
+    Example: eval "$(taowatch hook bash)"
+    """
+    from taowatch.commands.hook import hook as text
+
+    click.get_binary_stream("stdout").write(text(_paths(), shell))

@@ -1,0 +1,1 @@
+"""The decisions: values in, values out. Nothing in here touches the machine."""

@@ -1,0 +1,157 @@
+"""From containers and processes to jobs: which of them are this user's, and what they hold."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from taowatch.core.model import NOBODY, Job, Owner, Revision
+
+_IMAGE = re.compile(r"(^|/)(tao-toolkit|tlt-)[^/]*$")
+"""nvcr.io/nvidia/tao/tao-toolkit:…, …/tao-toolkit-tf:…, nvcr.io/nvidia/tlt-streamanalytics:… with any registry."""
+
+STARTING, RUNNING = "starting", "running"
+
+Binds = tuple[tuple[str, str], ...]
+"""(destination, real source), sorted."""
+
+_GROUPS = ("model", "dataset", "deploy")
+_NO_JOB = ("list", "stop", "info", "-h", "--help")
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the engine says of a container."""
+
+    id: str
+    image: str
+    created_at: float
+    binds: Binds
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A process of this user that runs the `tao` command."""
+
+    pid: int
+    started_at: float
+    arguments: tuple[str, ...]
+    """Those behind `tao`."""
+    cwd: str | None
+    mounts_file: str | None
+    """Its LAUNCHER_MOUNTS, where it has one."""
+    container: str | None = None
+    """Full id of the container in which it runs its task."""
+    owner: Owner = NOBODY
+
+
+def is_tao_image(image: str) -> bool:
+    """Whether the launcher of any version would start this image (launcher-facts: real image names)."""
+    return bool(_IMAGE.search(image.split("@")[0]))
+
+
+def launcher_arguments(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """The arguments behind `tao` where `argv` is a launcher that runs a task, else None.
+
+    The console script shows as `python …/bin/tao model dino train`, or as `tao …` where it is a binary of its own.
+    """
+    for index, word in enumerate(argv[:3]):
+        if word.rsplit("/", 1)[-1] in ("tao", "tlt"):
+            arguments = tuple(argv[index + 1 :])
+            return arguments if arguments and arguments[0] not in _NO_JOB else None
+        if index == 0 and not word.rsplit("/", 1)[-1].startswith("python"):
+            return None
+    return None
+
+
+def execed_container(argv: Sequence[str]) -> str | None:
+    """The container id in `docker exec -it <full id> …`, the child in which a launcher runs its task."""
+    if len(argv) < 3 or argv[0].rsplit("/", 1)[-1] != "docker" or argv[1] != "exec":
+        return None
+    return next((word for word in argv[2:] if re.fullmatch(r"[0-9a-f]{64}", word)), None)
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """`model dino train -e x.yaml` -> `dino train`: the task and the subtask."""
+    words = list(arguments[1:] if arguments and arguments[0] in _GROUPS else arguments)
+    return " ".join(words[:2] if len(words) > 1 and not words[1].startswith("-") else words[:1])
+
+
+def extra_destinations(arguments: Sequence[str]) -> frozenset[str]:
+    """Destinations that the user added with `--volume src:dst`, beside the mounts file."""
+    pairs = itertools.pairwise(arguments)
+    return frozenset(value.split(":")[1] for flag, value in pairs if flag == "--volume" and ":" in value)
+
+
+def running_job(
+    container: Container,
+    launcher: Launcher | None,
+    started_with: Binds | None,
+    mounts_file: str,
+    revisions: Iterable[Revision],
+) -> Job | None:
+    """The job that a container is, or None where it is not one of this user's mounts file.
+
+    It is this user's where a launcher of theirs runs it, or where its binds are those of a revision of their file;
+    other people's containers and those started by hand are neither. `started_with` is what the file gave when the
+    launcher started, where that is known: a container that has it not was hijacked.
+    """
+    if launcher is not None:
+        return _launched(container, launcher, started_with, mounts_file)
+    match = _latest_given(container.binds, revisions)
+    if match is None:
+        return None
+    return Job(
+        id=container.id[:12],
+        state=RUNNING,
+        command=None,
+        image=container.image,
+        pid=None,
+        started_at=container.created_at,
+        mounts_file=match.path,
+        holds=match.binds or (),
+        owner=Owner(match.owner.project, match.owner.notebook),
+    )
+
+
+def starting_job(launcher: Launcher, started_with: Binds | None, mounts_file: str) -> Job:
+    """The job of a launcher whose container is not there yet, or cannot be seen."""
+    return Job(
+        id=f"pid-{launcher.pid}",
+        state=RUNNING if launcher.container else STARTING,
+        command=command_of(launcher.arguments),
+        image=None,
+        pid=launcher.pid,
+        started_at=launcher.started_at,
+        mounts_file=launcher.mounts_file or mounts_file,
+        holds=started_with or (),
+        owner=launcher.owner,
+        cwd=launcher.cwd,
+    )
+
+
+def _launched(container: Container, launcher: Launcher, started_with: Binds | None, mounts_file: str) -> Job:
+    extras = extra_destinations(launcher.arguments)
+    binds = tuple(bind for bind in container.binds if bind[0] not in extras)
+    hijacked = started_with is not None and not set(started_with) <= set(container.binds)
+    return Job(
+        id=container.id[:12],
+        state=RUNNING,
+        command=command_of(launcher.arguments),
+        image=container.image,
+        pid=launcher.pid,
+        started_at=container.created_at,
+        mounts_file=launcher.mounts_file or mounts_file,
+        holds=started_with if hijacked and started_with is not None else binds,
+        owner=launcher.owner,
+        cwd=launcher.cwd,
+        got=binds if hijacked else None,
+    )
+
+
+def _latest_given(binds: Binds, revisions: Iterable[Revision]) -> Revision | None:
+    have = set(binds)
+    matches = [r for r in revisions if r.binds and set(r.binds) <= have]
+    return max(matches, key=lambda r: r.number, default=None)

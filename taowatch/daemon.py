@@ -1,0 +1,199 @@
+"""The composition root: one event loop in which sources queue, `step` decides and sinks act."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from logging.handlers import RotatingFileHandler
+
+from taowatch import __version__, systemd
+from taowatch.core import effects, report
+from taowatch.core.events import Event, MappingChanged, ProjectsRead, RestoreFailed, RevisionKept
+from taowatch.core.state import State, step
+from taowatch.core.wording import printable
+from taowatch.errors import TaowatchError
+from taowatch.lock import Lock
+from taowatch.paths import Paths, private_directory
+from taowatch.sinks import prompt, status_file
+from taowatch.sinks.desktop import Desktop
+from taowatch.sinks.history import History
+from taowatch.sources.docker import DockerSource
+from taowatch.sources.mounts_file import MountsFileSource
+from taowatch.sources.processes import Ends, Processes
+from taowatch.sources.projects import read_projects
+
+log = logging.getLogger("taowatch")
+
+_REVISIONS_READ = 200
+
+
+class Daemon:
+    """All parts and the wires between them."""
+
+    def __init__(self, paths: Paths, environ: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._environ = environ
+        self._since = time.time()
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._history = History(paths.history)
+        self._state = State(str(paths.mounts_file), str(paths.home))
+        self._desktop = Desktop(environ, self._put)
+        self._ends = Ends(self._put)
+        processes = Processes(paths.home)
+        self._mounts = MountsFileSource(paths.mounts_file, paths.home, self._put, processes.kernels_and_launchers)
+        self._docker = DockerSource(environ, self._put_from_thread, processes.launcher_of)
+        # One thread for all that touches the disk: in order, and a slow or hung disk holds no warning up.
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._status_due = False
+        self._ready = False
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._queue.put_nowait, None)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._remember()
+        self._put(ProjectsRead(read_projects(self._paths)))
+        self._mounts.start()
+        self._desktop.start()
+        self._docker.start()
+        pinging = self._loop.create_task(self._ping())
+        try:
+            await self._work()
+        finally:
+            systemd.tell(self._environ, "STOPPING=1")
+            pinging.cancel()
+            await self._stop()
+
+    async def _work(self) -> None:
+        while (event := await self._queue.get()) is not None:
+            self._state, wanted = step(self._state, event, time.time())
+            for effect in wanted:
+                self._perform(effect)
+            if not self._ready and isinstance(event, MappingChanged):
+                # Only now a client that waits for us finds the truth.
+                self._ready = True
+                log.info("ready: taowatch %s watches %s", __version__, self._paths.mounts_file)
+                systemd.tell(self._environ, f"READY=1\nSTATUS=watching {self._paths.mounts_file}")
+
+    async def _stop(self) -> None:
+        self._mounts.stop()
+        self._ends.stop()
+        await self._loop.run_in_executor(None, self._docker.stop)
+        await self._desktop.stop()
+        self._disk.shutdown()
+        self._paths.alert("bash").unlink(missing_ok=True)  # without us it would stay for ever
+        self._paths.status.unlink(missing_ok=True)
+
+    def _perform(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Notify(alert):
+                self._desktop.show(alert)
+            case effects.Withdraw(key):
+                self._desktop.withdraw(key)
+            case effects.ShowAtPrompt(alerts):
+                self._on_disk("the alert for the shells", lambda: prompt.write_alert(self._paths, alerts))
+            case effects.WriteStatus():
+                if not self._status_due:
+                    self._status_due = True
+                    self._on_disk("the snapshot", self._write_status)
+            case effects.KeepRevision():
+                self._on_disk("the history", lambda: self._keep(effect))
+            case effects.Restore(revision, key):
+                self._on_disk("restore", lambda: self._restore(revision, key))
+            case effects.WatchLauncher(pid):
+                self._ends.watch(pid)
+            case effects.Log(text, warning):
+                log.log(logging.WARNING if warning else logging.INFO, "%s", printable(text))
+
+    def _on_disk(self, what: str, work: Callable[[], None]) -> None:
+        """Work for the disk's thread. A failure is logged and keeps nothing else from being done."""
+
+        def contained() -> None:
+            try:
+                work()
+            except Exception as error:  # a sink may fail in any way its part of the world can
+                log.warning("%s could not be written: %s", what, printable(str(error)))
+                log.debug("", exc_info=True)
+
+        self._disk.submit(contained)
+
+    def _write_status(self) -> None:
+        self._status_due = False  # first, so that what changes from here on is written again
+        status_file.write_status(self._paths, report.document(self._state, self._about()))
+
+    def _keep(self, effect: effects.KeepRevision) -> None:
+        self._put_from_thread(RevisionKept(self._history.add(effect)))
+
+    def _restore(self, revision: int, key: str) -> None:
+        try:
+            restored = self._history.restore(revision, by="taowatch (Restore button)")
+            self._put_from_thread(RevisionKept(restored))
+        except (OSError, TaowatchError) as error:
+            self._put_from_thread(RestoreFailed(key, printable(str(error))))
+
+    def _remember(self) -> None:
+        for revision in self._history.revisions(_REVISIONS_READ):
+            self._put(RevisionKept(revision))
+
+    def _reload(self) -> None:
+        systemd.tell(self._environ, f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._put(ProjectsRead(read_projects(self._paths)))
+        self._mounts.look_again()
+        self._docker.retry_now()
+        systemd.tell(self._environ, "READY=1")
+
+    def _about(self) -> dict[str, object]:
+        return {"running": True, "pid": os.getpid(), "since": report.iso(self._since), "taowatch": __version__}
+
+    async def _ping(self) -> None:
+        """Tell the service manager that all is well, only while it is: loop, watcher and threads."""
+        interval = systemd.watchdog_interval(self._environ)
+        while interval is not None:
+            if self._mounts.is_alive() and self._docker.is_alive():
+                systemd.tell(self._environ, "WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+    def _put(self, event: Event) -> None:
+        self._queue.put_nowait(event)
+
+    def _put_from_thread(self, event: Event) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._put, event)
+        except RuntimeError:
+            log.debug("too late for %r", event)  # the loop is closed: we are on our way out
+
+
+def run(paths: Paths, environ: Mapping[str, str]) -> None:
+    """Run the daemon in the foreground. Raises TaowatchError where one runs already."""
+    lock = Lock(paths.lock)
+    lock.take()
+    _start_log(paths)
+    asyncio.run(_run(paths, environ))
+
+
+async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
+    await Daemon(paths, environ).run()
+
+
+def _start_log(paths: Paths) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    problem = None
+    try:
+        private_directory(paths.state)
+        handlers.append(RotatingFileHandler(paths.log, maxBytes=500_000, backupCount=1, delay=False))
+        paths.log.chmod(0o600)
+    except (OSError, TaowatchError) as error:  # a full or read-only disk: the service goes on without its file
+        problem = error
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers, force=True
+    )
+    logging.getLogger("watchdog").setLevel(logging.WARNING)
+    if problem is not None:
+        log.warning("no log file: %s", problem)

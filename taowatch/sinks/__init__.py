@@ -1,0 +1,1 @@
+"""From effects to the world. Each may fail alone."""

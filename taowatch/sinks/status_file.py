@@ -1,0 +1,14 @@
+"""The state -> the snapshot that `taowatch status` reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from taowatch.paths import Paths, private_directory, write_atomically
+
+
+def write_status(paths: Paths, document: dict[str, Any]) -> None:
+    """Write what `taowatch status` reads. Raises OSError."""
+    private_directory(paths.runtime)
+    write_atomically(paths.status, json.dumps(document, indent=1).encode())

@@ -1,0 +1,1 @@
+"""From the world to events: filter, settle, queue. No decisions."""

@@ -1,0 +1,127 @@
+"""The mounts file -> MappingChanged: watched through its directories, settled, read, compared by content."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from taowatch.core.events import Event, LaunchersSeen, MappingChanged
+from taowatch.core.jobs import Launcher
+from taowatch.core.model import OK
+from taowatch.core.owner import Kernel
+from taowatch.sources.directories import Directories
+from taowatch.sources.reading import Reading, link_chain, nearest_existing, notebooks_in, read_mounts_file
+
+log = logging.getLogger(__name__)
+
+SETTLE = 0.3
+"""Seconds of quiet before a file that is broken or gone counts as such: notebooks truncate first and write then."""
+
+Processes = Callable[[], tuple[tuple[Kernel, ...], tuple[Launcher, ...]]]
+
+
+class MountsFileSource:
+    """Watches one mounts file. Lives in the event loop; only the hint that something changed comes from a thread."""
+
+    def __init__(self, path: Path, home: Path, emit: Callable[[Event], None], processes: Processes) -> None:
+        self._path = str(path)
+        self._home = home
+        self._emit = emit
+        self._processes = processes
+        self._directories = Directories(self._hint)
+        self._loop = asyncio.get_running_loop()
+        self._hinted = False
+        self._names: set[tuple[str, str]] = set()
+        self._settling: asyncio.TimerHandle | None = None
+        self._last: tuple[str, str | None, str | None] | None = None
+        self._first = True
+        self.problems: list[str] = []
+
+    def start(self) -> None:
+        """Begin to watch, then read once: in this order nothing can change unseen in between."""
+        self._directories.start()
+        self._arm()
+        self._look(final=True)
+
+    def stop(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._directories.stop()
+
+    def is_alive(self) -> bool:
+        return self._directories.is_alive()
+
+    def look_again(self) -> None:
+        """Read the file whatever the events said: after a resume, a reload, or lost events."""
+        self._arm()
+        self._look(final=True)
+
+    def _hint(self, directory: str, name: str, finished: bool) -> None:
+        # In the reader thread: filter and pass on. One pending hint is enough, which also takes the edge off bursts.
+        if name and directory and (directory, name) not in self._names:
+            return
+        if not self._hinted:
+            self._hinted = True
+            self._loop.call_soon_threadsafe(self._changed)
+
+    def _changed(self) -> None:
+        self._hinted = False
+        self._arm()
+        self._look(final=False)
+
+    def _arm(self) -> None:
+        """Watch the directory of every link on the way to the file, and the file itself for writers that stay open."""
+        chain = link_chain(self._path)
+        names: set[tuple[str, str]] = set()
+        directories: set[str] = set()
+        for link in chain:
+            parent, name = os.path.split(link)
+            there = nearest_existing(parent)
+            if there != parent:  # wait for the next step on the way to come into being
+                name = os.path.relpath(parent, there).split("/")[0]
+            directories.add(there)
+            names.add((there, name))
+            above, own_name = os.path.split(there)
+            directories.add(above)  # a directory that is moved away shows in the one above
+            names.add((above, own_name))
+        self._names = names
+        problems = self._directories.watch(sorted(directories), chain[-1:])
+        if problems != self.problems:
+            self.problems = problems
+            for problem in problems:
+                log.warning("not watched: %s", problem)
+
+    def _look(self, final: bool) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        reading = read_mounts_file(self._path, self._home)
+        if reading.state != OK and not final:
+            self._settling = self._loop.call_later(SETTLE, self._look, True)
+            return
+        seen = (reading.state, reading.digest, reading.error)
+        if seen != self._last:
+            self._last = seen
+            self._report(reading)
+
+    def _report(self, reading: Reading) -> None:
+        kernels, launchers = self._processes()
+        changed = MappingChanged(
+            path=reading.path,
+            state=reading.state,
+            mapping=reading.mapping,
+            error=reading.error,
+            content=reading.content,
+            digest=reading.digest,
+            written_at=reading.written_at,
+            kernels=kernels,
+            notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
+        )
+        seen = LaunchersSeen(launchers)
+        # Who was alive before a change holds what the file said before it; at the first reading nothing was said yet.
+        for event in (changed, seen) if self._first else (seen, changed):
+            self._emit(event)
+        self._first = False
