@@ -200,6 +200,6 @@ def hook(shell: str) -> None:
 
     Example: eval "$(taowatch hook bash)"
     """
-    from taowatch.commands.hook import hook as text
+    from taowatch.commands.hook import hook as run
 
-    click.get_binary_stream("stdout").write(text(_paths(), shell))
+    _finish(Result("", stream=run(_paths(), shell)))

@@ -76,7 +76,8 @@ def step(state: State, event: events.Event, now: float) -> tuple[State, list[Eff
     """What the state becomes through an event at `now` (seconds since the epoch), and what is to be done."""
     facts, effects = _apply(state, event, now)
     after = _follow(facts, now)
-    return after, effects + _differences(state, after)
+    # The warnings first: what is kept on disk can wait for them, they cannot wait for a disk.
+    return after, _differences(state, after) + effects
 
 
 def _apply(state: State, event: events.Event, now: float) -> tuple[State, list[Effect]]:
