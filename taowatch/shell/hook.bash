@@ -66,7 +66,7 @@ __taowatch_enter() {
 __taowatch_set() {
   local before
   if [[ -z ${!1+set} ]]; then
-    before=unset
+    before='unset'
   elif [[ ${!1@a} == *x* ]]; then
     before="exported ${!1}"
   else
@@ -96,7 +96,7 @@ __taowatch_leave() {
 
 # Say an alert once in each shell.
 __taowatch_warn() {
-  local __taowatch_alert_id= __taowatch_alert=
+  local __taowatch_alert_id='' __taowatch_alert=''
   # shellcheck disable=SC1091 # written by the daemon: two assignments of literals
   builtin source "$__taowatch_runtime/alert.bash" || builtin :
   if [[ -n $__taowatch_alert_id && $__taowatch_alert_id != "${__taowatch_alert_shown-}" ]]; then
@@ -111,6 +111,7 @@ if [[ $- == *i* && -z ${__taowatch_hooked-} ]]; then
   if [[ $(builtin declare -p PROMPT_COMMAND 2>/dev/null) == "declare -a"* ]]; then
     PROMPT_COMMAND=(__taowatch_hook "${PROMPT_COMMAND[@]}")
   else
+    # shellcheck disable=SC2128,SC2178 # a string here, as the test above tells
     PROMPT_COMMAND="__taowatch_hook${PROMPT_COMMAND:+;$PROMPT_COMMAND}"
   fi
 fi

@@ -53,8 +53,6 @@ class Desktop:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._bus is not None:
-            self._bus.disconnect()
 
     def show(self, alert: Alert) -> None:
         self._wanted[alert.key] = alert
@@ -99,16 +97,16 @@ class Desktop:
     async def _serve(self, bus: MessageBus) -> None:
         """Until the bus goes: keep the desktop in line with what is wanted."""
         gone: asyncio.Future[Any] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
+        gone.add_done_callback(lambda _: self._wake.set())
         try:
             await self._meet_server(bus)
             while not gone.done():
                 await self._reconcile(bus)
-                woken: asyncio.Future[Any] = asyncio.ensure_future(self._wake.wait())
-                await asyncio.wait([gone, woken], return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+                await self._wake.wait()
         finally:
-            gone.cancel()
-            await asyncio.gather(gone, return_exceptions=True)
+            # Not cancelled: the library sets its result when the connection ends, and may not find it cancelled.
+            gone.add_done_callback(lambda future: future.cancelled() or future.exception())
+            bus.disconnect()
 
     async def _meet_server(self, bus: MessageBus) -> None:
         """Ask the bus first whether there is a server: a call to a missing one may block while it is searched for."""

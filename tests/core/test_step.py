@@ -21,9 +21,7 @@ CONTAINER_ID = "c" * 64
 
 
 def mapping(binds: dict[str, str]) -> Mapping:
-    return Mapping(
-        tuple(Mount(source, destination, source, destination) for destination, source in binds.items())
-    )
+    return Mapping(tuple(Mount(source, destination, source, destination) for destination, source in binds.items()))
 
 
 def changed(binds: dict[str, str] | None, at: float, error: str | None = None) -> events.MappingChanged:
@@ -36,15 +34,11 @@ def changed(binds: dict[str, str] | None, at: float, error: str | None = None) -
 
 
 def launcher(at: float, *extra: str) -> Launcher:
-    return Launcher(
-        77, at, ("model", "dino", "train", *extra), "/home/u/a", None, CONTAINER_ID, Owner("/home/u/a")
-    )
+    return Launcher(77, at, ("model", "dino", "train", *extra), "/home/u/a", None, CONTAINER_ID, Owner("/home/u/a"))
 
 
 def container(binds: dict[str, str], at: float = 3.0) -> Container:
-    return Container(
-        CONTAINER_ID, "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt", at, tuple(sorted(binds.items()))
-    )
+    return Container(CONTAINER_ID, "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt", at, tuple(sorted(binds.items())))
 
 
 def play(*happened: events.Event, state: State | None = None) -> tuple[State, list[effects.Effect]]:
@@ -55,9 +49,7 @@ def play(*happened: events.Event, state: State | None = None) -> tuple[State, li
         state, done = step(state, event, float(number))
         for effect in [e for e in done if isinstance(e, effects.KeepRevision)]:
             number_of_revision = len(state.revisions) + 1
-            revision = Revision(
-                number_of_revision, FILE, effect.digest, effect.written_at, effect.binds, effect.owner
-            )
+            revision = Revision(number_of_revision, FILE, effect.digest, effect.written_at, effect.binds, effect.owner)
             state, more = step(state, events.RevisionKept(revision), float(number))
             done = done + more
     return state, done
@@ -92,9 +84,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("name", "later", "expected"), TABLE, ids=[row[0] for row in TABLE])
-def test_verdicts_on_a_running_job(
-    name: str, later: tuple[events.Event, ...], expected: set[tuple[str, str]]
-) -> None:
+def test_verdicts_on_a_running_job(name: str, later: tuple[events.Event, ...], expected: set[tuple[str, str]]) -> None:
     state, _ = play(*running(), *later)
     assert {(c.kind, c.destination) for c in state.conflicts} == expected
     assert bool(state.alerts) == bool(expected)
@@ -171,9 +161,7 @@ def test_what_is_kept_is_told_no_more_until_it_changes() -> None:
     assert third.alerts
 
 
-_binds = st.dictionaries(
-    st.sampled_from(["/w", "/s", "/d"]), st.sampled_from(["/a", "/b", "/c"]), max_size=3
-).filter(
+_binds = st.dictionaries(st.sampled_from(["/w", "/s", "/d"]), st.sampled_from(["/a", "/b", "/c"]), max_size=3).filter(
     lambda binds: len(set(binds.values())) == len(binds)  # the launcher keeps one destination for a source
 )
 

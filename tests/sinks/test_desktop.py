@@ -46,9 +46,7 @@ def test_no_bus_is_a_state(environment: dict[str, str]) -> None:
     asyncio.run(play())
 
 
-def test_a_server_that_comes_late_is_shown_what_still_holds(
-    bus: SessionBus, environment: dict[str, str]
-) -> None:
+def test_a_server_that_comes_late_is_shown_what_still_holds(bus: SessionBus, environment: dict[str, str]) -> None:
     async def play() -> None:
         stage = Stage(environment)
         await stage.until(lambda: stage.state == "no notification server on the session bus")
@@ -87,9 +85,7 @@ def test_it_updates_in_place_closes_and_hears_buttons(
     asyncio.run(play())
 
 
-def test_a_burst_ends_in_its_last_state(
-    notifications: NotificationServer, environment: dict[str, str]
-) -> None:
+def test_a_burst_ends_in_its_last_state(notifications: NotificationServer, environment: dict[str, str]) -> None:
     async def play() -> None:
         stage = Stage(environment)
         await stage.until(lambda: stage.state == "desktop")

@@ -17,9 +17,7 @@ from taowatch.sinks.history import History
 
 
 def keep(path: Path, content: bytes) -> KeepRevision:
-    return KeepRevision(
-        str(path), content, digest(content), (("/w", "/a"),), 1.5, Owner("/p", "/p/n.ipynb", 7)
-    )
+    return KeepRevision(str(path), content, digest(content), (("/w", "/a"),), 1.5, Owner("/p", "/p/n.ipynb", 7))
 
 
 @pytest.fixture

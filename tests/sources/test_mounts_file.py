@@ -40,9 +40,7 @@ class Watched:
             await asyncio.sleep(0.005)
 
     async def until_bind(self, source: Path) -> None:
-        await self.until(
-            lambda: self.last.state == OK and list(self.last.mapping.binds().values()) == [str(source)]
-        )
+        await self.until(lambda: self.last.state == OK and list(self.last.mapping.binds().values()) == [str(source)])
 
 
 @asynccontextmanager

@@ -96,9 +96,7 @@ def test_the_chain_of_links_is_followed_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "dotfiles").mkdir()
     (tmp_path / "a").symlink_to("dotfiles/b")
     (tmp_path / "dotfiles/b").symlink_to("c")
-    assert link_chain(str(tmp_path / "a")) == [
-        str(tmp_path / name) for name in ("a", "dotfiles/b", "dotfiles/c")
-    ]
+    assert link_chain(str(tmp_path / "a")) == [str(tmp_path / name) for name in ("a", "dotfiles/b", "dotfiles/c")]
 
 
 def test_where_a_directory_will_come_into_being(tmp_path: Path) -> None:
@@ -108,6 +106,4 @@ def test_where_a_directory_will_come_into_being(tmp_path: Path) -> None:
 def test_notebooks_are_found_where_they_lie(tmp_path: Path) -> None:
     (tmp_path / "a.ipynb").touch()
     (tmp_path / "a.txt").touch()
-    assert notebooks_in([str(tmp_path), str(tmp_path / "gone"), str(tmp_path)]) == (
-        str(tmp_path / "a.ipynb"),
-    )
+    assert notebooks_in([str(tmp_path), str(tmp_path / "gone"), str(tmp_path)]) == (str(tmp_path / "a.ipynb"),)

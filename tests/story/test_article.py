@@ -91,10 +91,7 @@ def test_the_overwrite_is_told_everywhere_and_undone(story: Story, notifications
     assert "Its next tao command is not" in shown.body
 
     said = story.shell.prompt()
-    assert (
-        f"yolo_v4.ipynb (pid {story.kernels[1].pid}) moved the folders of dino train of detectnet_v2.ipynb"
-        in said
-    )
+    assert f"yolo_v4.ipynb (pid {story.kernels[1].pid}) moved the folders of dino train of detectnet_v2.ipynb" in said
     assert story.shell.prompt() == "", "once in each shell is enough"
     assert f"{DESTINATION} of dino train now leads to" in story.daemon.command("status").stdout
     assert story.daemon.command("status", "--exit-code").returncode == 1
@@ -118,9 +115,7 @@ def test_the_command_restores_too(story: Story, notifications: NotificationServe
     _all_quiet(story, notifications)
 
 
-def test_what_is_kept_is_told_no_more_but_not_forgotten(
-    story: Story, notifications: NotificationServer
-) -> None:
+def test_what_is_kept_is_told_no_more_but_not_forgotten(story: Story, notifications: NotificationServer) -> None:
     shown = story.overwrite(notifications)
     notifications.invoke_action(shown.id, "keep")
     wait_until(lambda: not notifications.open, 5, "the end of the notification")
