@@ -11,6 +11,8 @@ from taowatch.core.effects import Alert
 from taowatch.core.model import Conflict, Job, MountsFile, Owner, Revision
 
 RESTORE, KEEP = "restore", "keep"
+HIJACKED_VERB = {True: "leads to", False: "would lead to"}
+"""By whether the job has its container."""
 
 
 def printable(text: str) -> str:
@@ -38,7 +40,7 @@ def alert(job: Job, conflicts: Sequence[Conflict], file: MountsFile, revision: R
     """What to tell about one job's conflicts; `revision` is the one that would put its mapping back."""
     victim = _job_name(job)
     culprit = who(file.owner)
-    swaps = [_swap(conflict, home) for conflict in conflicts]
+    swaps = [_swap(conflict, home, job.got is not None) for conflict in conflicts]
     command = f"taowatch restore {revision.number}" if revision else "run the mapping cell of its notebook again"
     safety = _safety(job, conflicts)
     body = [f"{_first_upper(culprit)} wrote {printable(short(file.path, home))} {_when(job)}.", *swaps, safety]
@@ -60,7 +62,10 @@ def _safety(job: Job, conflicts: Sequence[Conflict]) -> str:
     if conflicts[0].kind != "hijacked":
         return "The running job is safe: it keeps its folders. Its next tao command is not."
     if job.got is None:
-        return f"The job is not safe: it has not read the file yet. Stop it now (kill {job.pid}) and start it again."
+        return (
+            "The job is not safe: it has not read the file yet. Put the mapping back before its container starts, "
+            f"or stop it (kill {job.pid}) and start it again."
+        )
     return f"The job itself works on the wrong folders. Stop it: docker stop {job.id}"
 
 
@@ -77,12 +82,12 @@ def _job_name(job: Job) -> str:
     return printable(f"{job.title}{notebook}")
 
 
-def _swap(conflict: Conflict, home: str) -> str:
+def _swap(conflict: Conflict, home: str, got: bool) -> str:
     expected, actual = short(conflict.expected, home), short(conflict.actual, home)
     if conflict.kind == "invalid":
         return printable(conflict.message) + "."
     if conflict.kind == "hijacked":
-        return printable(f"{conflict.destination} is {actual or 'not mapped'}, should be {expected}.")
+        return printable(f"{conflict.destination} {HIJACKED_VERB[got]} {actual or 'nothing'}, should be {expected}.")
     if conflict.actual is None:
         return printable(f"{conflict.destination} is no longer mapped (was {expected}).")
     return printable(f"{conflict.destination} now leads to {actual}, was {expected}.")

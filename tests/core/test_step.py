@@ -111,7 +111,7 @@ def test_a_launcher_that_waits_is_warned() -> None:
     state, done = play(changed(A, 1.0), events.LaunchersSeen((waiting,)), changed(B, 3.0))
     assert {(c.kind, c.destination) for c in state.conflicts} == {("hijacked", "/w"), ("hijacked", "/s")}
     (alert,) = state.alerts.values()
-    assert "Stop it now (kill 77)" in alert.body
+    assert "Put the mapping back before its container starts, or stop it (kill 77)" in alert.body
     assert any(isinstance(effect, effects.Notify) for effect in done)
 
 
