@@ -40,7 +40,8 @@ with open(os.path.expanduser("~/.tao_mounts.json"), "w") as mounts_file:
 LAUNCHER = """\
 # Stands in for NVIDIA's launcher: with a TAO image at hand it starts the container that the launcher would start,
 # without one it only waits, as a launcher does while its task runs.
-import json, os, subprocess, sys, time
+import json, os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 mounts = json.load(open(os.path.expanduser("~/.tao_mounts.json")))["Mounts"]
 image = os.environ.get("DEMO_IMAGE")
 print("the mounts file is read", flush=True)

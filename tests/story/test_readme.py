@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine import Engine
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -45,13 +47,26 @@ def test_the_line_for_bashrc_works(environment: dict[str, str]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "__taowatch_hook\n", "")
 
 
-def test_the_demo_tells_the_story_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_tells_the_story_without_docker(environment: dict[str, str], tmp_path: Path) -> None:
+    _demo({**environment, "DOCKER_HOST": "unix:///nonexistent"}, tmp_path, "so the launcher is a process")
+
+
+def test_the_demo_tells_the_story_with_docker(
+    docker_engine: Engine, environment: dict[str, str], tmp_path: Path
+) -> None:
+    before = docker_engine.running()
+    _demo(environment, tmp_path, "Docker: a real container")
+    assert docker_engine.running() - before == set()
+
+
+def _demo(environment: dict[str, str], tmp_path: Path, standing_in: str) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = run("taowatch demo", {**environment, "TMPDIR": str(scratch)})
     assert done.returncode == 0, done.stdout + done.stderr
+    assert standing_in in done.stdout
     for word in (
-        "Stand-in",
+        "tand-in",
         "now leads to ~/tao/yolo_v4",
         "taowatch restore 1",
         "the conflict is over",
