@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -67,6 +68,11 @@ class Paths:
     @property
     def lock(self) -> Path:
         return self.runtime / "lock"
+
+    def launcher_mounts(self, directory: Path) -> Path:
+        """The mounts file of one project alone, for LAUNCHER_MOUNTS; `directory` is its real path."""
+        name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:24]
+        return self.state / "mounts" / f"{name}.json"
 
     def alert(self, shell: str) -> Path:
         return self.runtime / f"alert.{shell}"
