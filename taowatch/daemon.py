@@ -10,26 +10,43 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Protocol
 
 from taowatch import __version__, systemd
 from taowatch.core import effects, report
-from taowatch.core.events import Event, MappingChanged, ProjectsRead, RestoreFailed, RevisionKept
+from taowatch.core.consequences import wanted_files
+from taowatch.core.events import ConfigRead, Event, MappingChanged, RestoreFailed, RevisionKept
 from taowatch.core.state import State, step
 from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
 from taowatch.paths import Paths, private_directory
 from taowatch.sinks import prompt, status_file
+from taowatch.sinks.command import run_command
 from taowatch.sinks.desktop import Desktop
 from taowatch.sinks.history import History
+from taowatch.sinks.own_mounts import follow_mapping
+from taowatch.sinks.protection import Protection
+from taowatch.sources.configuration import read_config
 from taowatch.sources.docker import DockerSource
+from taowatch.sources.folders import FoldersSource
+from taowatch.sources.launches import LaunchesSource
 from taowatch.sources.mounts_file import MountsFileSource
 from taowatch.sources.processes import Ends, Processes
-from taowatch.sources.projects import read_projects
+from taowatch.sources.project_files import ProjectsSource
 
 log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
+
+
+class Source(Protocol):
+    """A part that watches a piece of the world."""
+
+    def stop(self) -> None: ...
+
+    def is_alive(self) -> bool: ...
 
 
 class Daemon:
@@ -45,11 +62,17 @@ class Daemon:
         self._state = State(str(paths.mounts_file), str(paths.home))
         self._desktop = Desktop(environ, self._put)
         self._ends = Ends(self._put)
-        processes = Processes(paths.home)
-        self._mounts = MountsFileSource(paths.mounts_file, paths.home, self._put, processes.kernels_and_launchers)
-        self._docker = DockerSource(environ, self._put_from_thread, processes.launcher_of)
+        self._processes = Processes(paths.home)
+        self._mounts: dict[str, MountsFileSource] = {}
+        self._projects = ProjectsSource(paths, self._put)
+        self._folders = FoldersSource(self._put)
+        self._launches = LaunchesSource(paths.home, environ, self._put, self._processes.launchers)
+        self._docker = DockerSource(environ, self._put_from_thread, self._processes.launcher_of)
+        self._protection = Protection(paths.protected)
         # One thread for all that touches the disk: in order, and a slow or hung disk holds no warning up.
         self._disk = ThreadPoolExecutor(1, "disk")
+        # Another one for the user's command, which may take its time.
+        self._commands = ThreadPoolExecutor(1, "command")
         self._status_due = False
         self._ready = False
 
@@ -59,8 +82,12 @@ class Daemon:
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._remember()
-        self._put(ProjectsRead(read_projects(self._paths)))
-        self._mounts.start()
+        self._put(ConfigRead(read_config(self._paths)))
+        self._on_disk("the mode of the mounts file", self._protection.give_back)  # after a crash
+        self._folders.start()
+        self._launches.start()
+        self._projects.start()
+        self._watch_files(wanted_files(self._state))
         self._desktop.start()
         self._docker.start()
         pinging = self._loop.create_task(self._ping())
@@ -83,11 +110,14 @@ class Daemon:
                 systemd.tell(self._environ, f"READY=1\nSTATUS=watching {self._paths.mounts_file}")
 
     async def _stop(self) -> None:
-        self._mounts.stop()
+        for source in self._watchers():
+            source.stop()
         self._ends.stop()
         await self._loop.run_in_executor(None, self._docker.stop)
         await self._desktop.stop()
+        self._on_disk("the mode of the mounts file", self._protection.give_back)
         self._disk.shutdown()
+        self._commands.shutdown(wait=False, cancel_futures=True)
         self._paths.alert("bash").unlink(missing_ok=True)  # without us it would stay for ever
         self._paths.status.unlink(missing_ok=True)
 
@@ -107,10 +137,36 @@ class Daemon:
                 self._on_disk("the history", lambda: self._keep(effect))
             case effects.Restore(revision, key):
                 self._on_disk("restore", lambda: self._restore(revision, key))
+            case effects.WatchFiles(wanted):
+                self._watch_files(wanted)
+            case effects.WatchFolders(folders):
+                self._folders.watch(folders)
+            case effects.ReadAgain(file):
+                if file in self._mounts:
+                    self._mounts[file].look_again()
+            case effects.FollowMapping(file, content, at):
+                self._on_disk("the project's own mounts file", lambda: self._follow(file, content, at))
+            case effects.Protect(files):
+                self._on_disk("the mode of the mounts file", lambda: self._protection.protect(files))
+            case effects.RunCommand(command, document):
+                self._commands.submit(run_command, command, document, self._environ)
             case effects.WatchLauncher(pid):
                 self._ends.watch(pid)
             case effects.Log(text, warning):
                 log.log(logging.WARNING if warning else logging.INFO, "%s", printable(text))
+
+    def _watchers(self) -> tuple[Source, ...]:
+        return (*self._mounts.values(), self._projects, self._folders, self._launches)
+
+    def _watch_files(self, wanted: tuple[str, ...]) -> None:
+        for path in self._mounts.keys() - set(wanted):
+            self._mounts.pop(path).stop()
+        self._launches.watch(wanted)
+        for path in wanted:
+            if path not in self._mounts:
+                source = MountsFileSource(path, self._paths.home, self._put, self._processes.kernels_and_launchers)
+                self._mounts[path] = source
+                source.start()
 
     def _on_disk(self, what: str, work: Callable[[], None]) -> None:
         """Work for the disk's thread. A failure is logged and keeps nothing else from being done."""
@@ -131,6 +187,10 @@ class Daemon:
     def _keep(self, effect: effects.KeepRevision) -> None:
         self._put_from_thread(RevisionKept(self._history.add(effect)))
 
+    def _follow(self, file: str, content: bytes, written_at: float) -> None:
+        if follow_mapping(Path(file), content, written_at):
+            log.info("%s follows the common mounts file", file)
+
     def _restore(self, revision: int, key: str) -> None:
         try:
             restored = self._history.restore(revision, by="taowatch (Restore button)")
@@ -144,8 +204,13 @@ class Daemon:
 
     def _reload(self) -> None:
         systemd.tell(self._environ, f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        self._put(ProjectsRead(read_projects(self._paths)))
-        self._mounts.look_again()
+        try:
+            self._put(ConfigRead(read_config(self._paths)))
+        except TaowatchError as error:  # a service that runs is not ended by a slip of the pen
+            log.warning("the configuration stays as it was: %s", printable(str(error)))
+        self._projects.look_again()
+        for source in self._mounts.values():
+            source.look_again()
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
 
@@ -156,7 +221,7 @@ class Daemon:
         """Tell the service manager that all is well, only while it is: loop, watcher and threads."""
         interval = systemd.watchdog_interval(self._environ)
         while interval is not None:
-            if self._mounts.is_alive() and self._docker.is_alive():
+            if all(source.is_alive() for source in (*self._watchers(), self._docker)):
                 systemd.tell(self._environ, "WATCHDOG=1")
             await asyncio.sleep(interval)
 
@@ -171,9 +236,10 @@ class Daemon:
 
 
 def run(paths: Paths, environ: Mapping[str, str]) -> None:
-    """Run the daemon in the foreground. Raises TaowatchError where one runs already."""
+    """Run the daemon in the foreground. Raises TaowatchError where one runs already or the configuration is wrong."""
     lock = Lock(paths.lock)
     lock.take()
+    read_config(paths)
     _start_log(paths)
     asyncio.run(_run(paths, environ))
 

@@ -22,6 +22,11 @@ DOCKER_OPTIONS = ("user", "ports", "shm_size", "ulimits", "privileged", "network
 class Rejected(ValueError):
     """The launcher, or Docker after it, would not accept this file; the text says why in one line."""
 
+    def __init__(self, reason: str, missing: str | None = None) -> None:
+        super().__init__(reason)
+        self.missing = missing
+        """The real source that is not there, where that is the reason."""
+
 
 class Resolver(Protocol):
     """The two questions that the rules ask of the host."""
@@ -138,7 +143,7 @@ def _mount(entry: object, number: int, resolver: Resolver) -> Mount:
     except (ValueError, OSError):
         raise Rejected(f"mount {number}: source or destination is no possible path") from None
     if not found:
-        raise Rejected(f"mount {number}: the source {mount.real_source} does not exist")
+        raise Rejected(f"mount {number}: the source {mount.real_source} does not exist", mount.real_source)
     return mount
 
 

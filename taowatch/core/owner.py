@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from taowatch.core.model import NOBODY, Owner
+from taowatch.core.model import NOBODY, Owner, Project
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,18 @@ def writer_of(sources: Sequence[str], kernels: Iterable[Kernel], notebooks: Iter
         if here:
             return Owner(source, _only(here))
     return Owner(sources[0]) if sources else NOBODY
+
+
+def project_behind(sources: Sequence[str], owner: Owner, projects: Iterable[Project]) -> Project | None:
+    """The project whose notebook wrote a mapping, else the only one in whose directory its sources lie."""
+    known = list(projects)
+    if owner.notebook:
+        around = [p for p in known if is_below(posixpath.dirname(owner.notebook), p.directory)]
+        if around:
+            return max(around, key=lambda p: len(p.directory))
+    inside = [p for p in known if any(is_below(source, p.directory) for source in sources)]
+    nearest = [p for p in inside if not any(q != p and is_below(q.directory, p.directory) for q in inside)]
+    return nearest[0] if len(nearest) == 1 else None
 
 
 def is_below(path: str, directory: str) -> bool:

@@ -31,14 +31,17 @@ _DIRECTORY = Mask(
 # Opening and reading are left out: our own reading must not be an event. A writer that keeps the file open shows only
 # as "modified", which is asked of the watched files alone, not of everything in a home directory.
 _FILE = Mask(InotifyConstants.IN_MODIFY)
+_ITSELF = Mask(InotifyConstants.IN_DELETE_SELF | InotifyConstants.IN_MOVE_SELF | InotifyConstants.IN_ONLYDIR)
+_OPENED = Mask(InotifyConstants.IN_OPEN)
 _FINISHED = InotifyConstants.IN_CLOSE_WRITE | InotifyConstants.IN_MOVED_TO
 
 
 class Directories:
     """A set of watched paths that can be replaced at any time. `changed` is called in the reader thread."""
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, deleted: Callable[[str], None] | None = None) -> None:
         self._changed = changed
+        self._deleted = deleted
         self._inotify = InotifyFD()
         self._lock = threading.Lock()
         self._paths: dict[WatchDescriptor, str] = {}
@@ -57,13 +60,27 @@ class Directories:
     def is_alive(self) -> bool:
         return self._inotify.is_alive()
 
-    def watch(self, directories: Iterable[str], files: Iterable[str] = ()) -> list[str]:
-        """Watch exactly these directories and files; returns those that could not be watched, with the reason.
+    def watch(
+        self,
+        directories: Iterable[str],
+        files: Iterable[str] = (),
+        themselves: Iterable[str] = (),
+        opened: Iterable[str] = (),
+    ) -> list[str]:
+        """Watch exactly these paths; returns those that could not be watched, with the reason.
+
+        `directories` for the names in them, `files` for being written, `themselves` for directories of which only the
+        end or a move matters, whatever goes on in them, and `opened` for being read by somebody.
 
         All are asked for anew each time, because the inode behind a name may be another one by now. The kernel answers
         with the same descriptor where it is not, so nothing is lost in between.
         """
-        wanted = {**dict.fromkeys(directories, _DIRECTORY), **dict.fromkeys(files, _FILE)}
+        wanted = {
+            **dict.fromkeys(opened, _OPENED),
+            **dict.fromkeys(themselves, _ITSELF),
+            **dict.fromkeys(directories, _DIRECTORY),
+            **dict.fromkeys(files, _FILE),
+        }
         problems: list[str] = []
         with self._lock:
             old = [(wd, self._generation) for wd in self._paths]
@@ -94,6 +111,8 @@ class Directories:
         if path is None:
             return
         finished = bool(event.mask & _FINISHED)
+        if event.mask & InotifyConstants.IN_DELETE_SELF and self._deleted is not None:
+            self._deleted(path)
         if event.mask & InotifyConstants.IN_MODIFY:
             path, name = os.path.split(path)
         else:

@@ -148,7 +148,8 @@ def container_of(facts: dict[str, Any]) -> Container | None:
         return None
     mounts = facts.get("Mounts") or []
     binds = sorted((m["Destination"], m["Source"]) for m in mounts if m.get("Type") == "bind")
-    return Container(str(facts["Id"]), image, _seconds(str(facts.get("Created", ""))), tuple(binds))
+    gpus = bool((facts.get("HostConfig") or {}).get("DeviceRequests"))
+    return Container(str(facts["Id"]), image, _seconds(str(facts.get("Created", ""))), tuple(binds), gpus)
 
 
 def explain(error: Exception, where: str) -> str:

@@ -50,6 +50,10 @@ class Processes:
         kernels = tuple(kernel for process in mine if (kernel := _kernel(process)) is not None)
         return kernels, tuple(self._launchers(mine))
 
+    def launchers(self) -> tuple[Launcher, ...]:
+        """Every launcher of this user that runs a task."""
+        return tuple(self._launchers(self._mine()))
+
     def launcher_of(self, container: str) -> Launcher | None:
         """The launcher that runs its task in this container, or None where none of this user's does."""
         return next((launcher for launcher in self._launchers(self._mine()) if launcher.container == container), None)
@@ -73,15 +77,16 @@ class Processes:
         cwd, environ = _cwd(process.pid), _environ(process.pid)
         if os.path.realpath(environ.get("HOME", self._home)) != self._home:
             return None  # it reads the mounts file of another home
-        mounts_file = environ.get("LAUNCHER_MOUNTS")
+        mounts_file = os.path.expanduser(environ.get("LAUNCHER_MOUNTS", ""))
         return Launcher(
             pid=process.pid,
             started_at=process.started_at,
             arguments=arguments,
             cwd=cwd,
-            mounts_file=os.path.expanduser(mounts_file) if mounts_file else None,
+            mounts_file=os.path.normpath(os.path.join(cwd or "/", mounts_file)) if mounts_file else None,
             container=container,
             owner=self._owner(process.pid, cwd),
+            deliberate="TAOWATCH_RUN" in environ,
         )
 
     def _owner(self, pid: int, cwd: str | None) -> Owner:

@@ -45,7 +45,7 @@ def read_settings(directory: Path) -> tuple[ProjectSettings, str]:
 
 def read_projects(paths: Paths) -> tuple[Project, ...]:
     """Every directory that was ever allowed and is still there, and whether it is allowed as it stands."""
-    return tuple(project for entry in _entries(paths) if (project := _project(entry)) is not None)
+    return tuple(project for entry in _entries(paths) if (project := _project(paths, entry)) is not None)
 
 
 def _entries(paths: Paths) -> list[dict[str, str]]:
@@ -59,7 +59,7 @@ def _entries(paths: Paths) -> list[dict[str, str]]:
     return entries
 
 
-def _project(entry: dict[str, str]) -> Project | None:
+def _project(paths: Paths, entry: dict[str, str]) -> Project | None:
     directory = Path(entry["directory"])
     try:
         settings, now = read_settings(directory)
@@ -67,7 +67,14 @@ def _project(entry: dict[str, str]) -> Project | None:
         if not (directory / FILE).exists():
             return None
         log.info("%s", error)
-        return Project(str(directory), default_name(str(directory)), None, "local", False)
+        return Project(str(directory), default_name(str(directory)), None, "local", False, _own_file(paths, directory))
     name = settings.name or default_name(str(directory))
     notebook = str(directory / settings.notebook) if settings.notebook else None
-    return Project(str(directory), name, notebook, settings.layout, now == entry["digest"])
+    own = _own_file(paths, directory, getattr(settings, "isolate", False))
+    return Project(str(directory), name, notebook, settings.layout, now == entry["digest"], own)
+
+
+def _own_file(paths: Paths, directory: Path, isolate: bool = False) -> str | None:
+    """The project's own mounts file, where it is isolated or `taowatch run` made one."""
+    file = paths.launcher_mounts(directory)
+    return str(file) if isolate or file.exists() else None

@@ -111,7 +111,7 @@ def test_a_launcher_that_waits_is_warned() -> None:
     state, done = play(changed(A, 1.0), events.LaunchersSeen((waiting,)), changed(B, 3.0))
     assert {(c.kind, c.destination) for c in state.conflicts} == {("hijacked", "/w"), ("hijacked", "/s")}
     (alert,) = state.alerts.values()
-    assert "Put the mapping back before its container starts, or stop it (kill 77)" in alert.body
+    assert "put the mapping back: taowatch restore 1; or stop it: kill 77" in alert.body
     assert any(isinstance(effect, effects.Notify) for effect in done)
 
 
@@ -147,14 +147,14 @@ def test_the_culprit_is_the_kernel_beside_the_sources() -> None:
 
 def test_restore_names_the_revision_that_the_job_holds() -> None:
     state, _ = play(*running(), changed(B, 9.0))
-    _, done = step(state, events.ActionChosen(CONTAINER_ID[:12], "restore"), 10.0)
-    assert effects.Restore(1, CONTAINER_ID[:12]) in done
+    _, done = step(state, events.ActionChosen("pid-77", "restore"), 10.0)
+    assert effects.Restore(1, "pid-77") in done
 
 
 def test_what_is_kept_is_told_no_more_until_it_changes() -> None:
     state, _ = play(*running(), changed(B, 9.0))
-    kept, done = play(events.ActionChosen(CONTAINER_ID[:12], "keep"), state=state)
-    assert effects.Withdraw(CONTAINER_ID[:12]) in done
+    kept, done = play(events.ActionChosen("pid-77", "keep"), state=state)
+    assert effects.Withdraw("pid-77") in done
     assert kept.conflicts
     assert kept.alerts == {}
     third, _ = play(changed({"/w": "/home/u/third"}, 11.0), state=kept)
