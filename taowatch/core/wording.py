@@ -48,7 +48,7 @@ def alert(job: Job, conflicts: Sequence[Conflict], file: MountsFile, revision: R
     cause, kind = _cause(job, file, home, worst_first[0].kind), worst_first[0].kind
     safety, out = _safety(job, kind), _way_out(job, kind, revision, home)
     more = f" (and {len(swaps) - 1} more)" if len(swaps) > 1 else ""
-    line = f"{_title(kind, _job_name(job))}: {swaps[0]}{more} {cause} {safety} {out}"
+    line = f"{cause.rstrip('.')}: {swaps[0]}{more} {safety} {out}"
     actions = ((RESTORE, "Restore"), (KEEP, "Keep")) if revision and _can_restore(job, kind) else ((KEEP, "Keep"),)
     body = "\n".join([cause, *swaps, safety, out])
     return Alert(job.key, worst(conflicts), _title(kind, _job_name(job)), body, line, actions)
