@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def deny(paths: Paths, directory: Path) -> Result:
 
 def env(paths: Paths, directory: Path, form: str) -> Result:
     """The variables of the project at or above `directory`, as `bash`, `zsh`, `fish`, `dotenv`, `json` or `explain`."""
-    project = _nearest(_real(directory))
+    project = nearest(directory)
     settings, _ = read_settings(project)
     known = _variables(project, settings)
     document = _document(project, settings, known)
@@ -76,7 +77,19 @@ def _name(directory: Path, settings: ProjectSettings) -> str:
     return settings.name or default_name(str(directory))
 
 
-def _nearest(directory: Path) -> Path:
+def default_mapping(paths: Paths, directory: Path) -> dict[str, Any]:
+    """What the mapping cell of a notebook of the project's layout would write. Raises TaowatchError."""
+    settings, _ = read_settings(directory)
+    known = _variables(directory, settings)
+    return {
+        "Mounts": [{"source": s, "destination": d} for s, d in mounts(settings.layout, known)],
+        "DockerOptions": {"user": f"{os.getuid()}:{os.getgid()}"},
+    }
+
+
+def nearest(directory: Path) -> Path:
+    """The project at or above a directory. Raises TaowatchError where there is none."""
+    directory = _real(directory)
     for candidate in (directory, *directory.parents):
         if (candidate / FILE).exists():
             return candidate

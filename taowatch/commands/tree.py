@@ -15,6 +15,7 @@ from taowatch.render import Result, show
 _GROUPS = (
     ("Watch", ("status", "daemon", "demo")),
     ("Repair", ("history", "diff", "restore")),
+    ("Run", ("run",)),
     ("Projects", ("init", "allow", "deny", "env")),
     ("Set-up", ("hook",)),
 )
@@ -58,7 +59,7 @@ def taowatch() -> None:
 @taowatch.command()
 @_json
 @click.option("--watch", is_flag=True, help="Show it again each time it changes; ctrl-C ends.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where there is a conflict.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where there is a conflict (critical or warning).")
 def status(as_json: bool, watch: bool, exit_code: bool) -> None:
     """Mapping, jobs, conflicts, projects and the daemon's health.
 
@@ -139,6 +140,19 @@ def restore(revision: int | None, as_json: bool) -> None:
     from taowatch.commands.history import restore as run
 
     _finish(run(_paths(), os.environ, revision), as_json)
+
+
+@taowatch.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--project", default=".", type=click.Path(path_type=Path), help="Its directory; by default this one.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(project: Path, command: tuple[str, ...]) -> None:
+    """Run the launcher on the project's own mounts file, whatever other notebooks write.
+
+    Example: taowatch run -- tao model dino train -e /workspace/tao-experiments/dino/specs/train.yaml
+    """
+    from taowatch.commands.run import run as become
+
+    become(_paths(), os.environ, project, command)
 
 
 @taowatch.command()

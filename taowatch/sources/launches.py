@@ -8,12 +8,14 @@ two is worth a look at the processes, which finds a launcher that waits, and one
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from taowatch.core.events import Event, LaunchersSeen
 from taowatch.core.jobs import Launcher
 from taowatch.sources.directories import Directories
+from taowatch.sources.reading import nearest_existing
 
 PAUSE = 0.5
 """Seconds between two looks: tools that use Docker in a loop must not make us busy."""
@@ -51,11 +53,14 @@ class LaunchesSource:
         return self._directories.is_alive()
 
     def watch(self, mounts_files: Iterable[str]) -> None:
-        """Watch the readers of these files, and of the credentials."""
+        """Watch the readers of these files, and of the credentials, which a first login may still have to make."""
         self._files = tuple(mounts_files)
-        self._directories.watch((), opened=(self._credentials, *self._files))
+        beside = nearest_existing(os.path.dirname(self._credentials))
+        self._directories.watch([beside], opened=(self._credentials, *self._files))
 
     def _hint(self, directory: str, name: str, finished: bool) -> None:
+        if name and not f"{self._credentials}/".startswith(f"{directory.rstrip('/')}/{name}/"):
+            return
         if not self._hinted:
             self._hinted = True
             self._loop.call_soon_threadsafe(self._opened)
