@@ -103,6 +103,8 @@ class Daemon:
             self._state, wanted = step(self._state, event, time.time())
             for effect in wanted:
                 self._perform(effect)
+                if isinstance(effect, effects.Notify):
+                    await asyncio.sleep(0)  # the notification goes out before the rest, which nobody waits for
             if not self._ready and isinstance(event, MappingChanged):
                 # Only now a client that waits for us finds the truth.
                 self._ready = True

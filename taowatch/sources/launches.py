@@ -19,6 +19,8 @@ from taowatch.sources.reading import nearest_existing
 
 PAUSE = 0.5
 """Seconds between two looks: tools that use Docker in a loop must not make us busy."""
+_AFTER_A_WRITER = 0.02
+"""Seconds. Who opens a mounts file to write it is not worth a look of its own, and its warning must not wait for it."""
 
 
 class LaunchesSource:
@@ -68,7 +70,7 @@ class LaunchesSource:
     def _opened(self) -> None:
         self._hinted = False
         if self._timer is None:
-            self._timer = self._loop.call_at(max(self._next_look, self._loop.time()), self._look)
+            self._timer = self._loop.call_at(max(self._next_look, self._loop.time() + _AFTER_A_WRITER), self._look)
 
     def _look(self) -> None:
         self._timer = None
