@@ -10,6 +10,7 @@ from taowatch.core import conflict, events, wording
 from taowatch.core.config import Config
 from taowatch.core.effects import Alert, Effect, FollowMapping, KeepRevision, Log, Notify, ReadAgain, Restore
 from taowatch.core.jobs import (
+    STARTING,
     Binds,
     Container,
     Launcher,
@@ -203,9 +204,13 @@ def _revision_kept(state: State, revision: Revision) -> State:
     if file is not None and file.digest == revision.digest:
         files = {**files, file.path: replace(file, revision=revision.number, owner=revision.owner)}
     state = replace(state, revisions=revisions, files=files)
-    for container in state.containers.values():  # one of them may be ours after all
-        if container.id not in state.contained:
-            state = _container_seen(state, container, None)
+    return _look_at_containers_again(state)
+
+
+def _look_at_containers_again(state: State) -> State:
+    """A revision more, or a launcher less: a container may be ours after all."""
+    for container in state.not_ours:
+        state = _container_seen(state, container, None)
     return state
 
 
@@ -223,6 +228,8 @@ def _container_seen(state: State, container: Container, launcher: Launcher | Non
     known = state.contained.get(container.id)
     if known is not None and (launcher is None or known.pid is not None):
         return state  # decided already, with all that can be known
+    if launcher is None and any(job.state == STARTING for job in state.launchers.values()):
+        return state  # it may be the container for which a launcher waits, which will soon show itself by an exec
     job = _job_in(state, container, launcher)
     if job is None:
         return state
@@ -248,7 +255,7 @@ def _launchers_seen(state: State, launchers: Iterable[Launcher]) -> State:
     waiting = {launcher.pid: launcher for launcher in launchers if launcher.pid not in contained}
     # Whom the engine knows, it knows better; the others are as they were at first sight, except for what is new.
     jobs = {pid: starting_job(launcher, _start_of(state, launcher)) for pid, launcher in waiting.items()}
-    return replace(state, launchers=jobs, seen=waiting)
+    return _look_at_containers_again(replace(state, launchers=jobs, seen=waiting))
 
 
 def _look_at_launchers_again(state: State, path: str, first: bool) -> State:
@@ -317,7 +324,7 @@ def _given_now(state: State, path: str, cwd: str | None) -> Binds:
 
 def _launcher_ended(state: State, pid: int) -> State:
     launchers = {known: job for known, job in state.launchers.items() if known != pid}
-    state = replace(state, launchers=launchers)
+    state = _look_at_containers_again(replace(state, launchers=launchers))
     if state.docker != CONNECTED:
         # No engine will tell, and a launcher takes its container with it.
         for id in [id for id, job in state.contained.items() if job.pid == pid]:

@@ -260,3 +260,21 @@ def test_what_a_moved_in_file_says_of_its_age_is_not_believed() -> None:
     state, _ = step(state, events.LaunchersSeen((WAITING,)), 3.1)
     assert dict(state.jobs[0].holds) == {"/w": "/x"}
     assert {c.kind for c in state.conflicts} == {"hijacked"}
+
+
+def test_a_container_for_which_a_launcher_may_wait_is_not_guessed_by_its_binds() -> None:
+    # Found by an evening of work: for a moment the training on its own file looked like one on the common file.
+    start = (events.ProjectsRead(ISOLATED), changed(A, 0.5), changed(A, 0.5, path=A_OWN))
+    own = in_project("/home/u/a", A_OWN)
+    state, _ = play(*start, events.LaunchersSeen((own,)), events.ContainerSeen(container(A), None), changed(B, 9.0))
+    assert state.conflicts == ()
+    state, _ = play(events.ContainerSeen(container(A), replace(own, container=CONTAINER_ID)), state=state)
+    assert [(job.id, job.mounts_file) for job in state.jobs] == [(CONTAINER_ID[:12], A_OWN)]
+    assert state.conflicts == ()
+
+
+def test_a_container_is_known_by_its_binds_once_no_launcher_waits() -> None:
+    state, _ = play(changed(A, 1.0), events.LaunchersSeen((WAITING,)), events.ContainerSeen(container(A), None))
+    assert [job.id for job in state.jobs] == ["pid-77"]
+    state, _ = step(state, events.LauncherEnded(77), 9.0)
+    assert [job.id for job in state.jobs] == [CONTAINER_ID[:12]]

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.waiting import wait_until
 
 TRAIN = ("model", "dino", "train", "-e", "/workspace/x.yaml")
 COMMON = "/workspace/tao-experiments"
+RUN = (sys.executable, "-m", "taowatch", "run", "--")
 
 
 class Scene:
@@ -45,9 +47,9 @@ class Scene:
     def write(self, directory: Path, **options: object) -> None:
         self.file.write_text(self.mapping(directory, **options))
 
-    def train(self, directory: Path, **more: str) -> Launcher:
+    def train(self, directory: Path, through: Sequence[str] = ()) -> Launcher:
         """A training that runs, as the daemon knows."""
-        training = self.launcher(*TRAIN, cwd=directory, **more)
+        training = self.launcher(*TRAIN, cwd=directory, through=through)
         container = training.wait_for_container()
         wait_until(lambda: container[:12] in {job["id"] for job in self.jobs()}, 10, self.explain)
         return training
@@ -278,12 +280,7 @@ def test_two_projects_train_side_by_side(
         notebook = kernel(directory / f"{directory.name}.ipynb")
         notebook.run_cell(0)
         notebook.run_cell(1)
-        prepared = scene.daemon.command("run", "--", "true", cwd=directory)
-        assert prepared.returncode == 0, prepared.stderr
-    trainings = {}
-    for directory in (scene.a, scene.b):
-        done = scene.daemon.command("run", "--", "sh", "-c", "echo $LAUNCHER_MOUNTS", cwd=directory)
-        trainings[directory] = scene.train(directory, LAUNCHER_MOUNTS=done.stdout.strip(), TAOWATCH_RUN="1")
+    trainings = {directory: scene.train(directory, through=RUN) for directory in (scene.a, scene.b)}
     for directory, training in trainings.items():
         assert training.container is not None
         assert docker_engine.binds(training.container)[COMMON] == str(directory)
@@ -297,6 +294,23 @@ def test_two_projects_train_side_by_side(
     wait_until(lambda: "third" in scene.daemon.snapshot()["mounts_file"]["mounts"][0]["source"], 5, "the change")
     assert scene.conflicts() == set()
     assert notifications.open == {}
+
+
+def test_the_own_file_of_a_project_follows_its_mapping_cell(scene: Scene) -> None:
+    for directory in (scene.a, scene.b):
+        assert scene.daemon.command("init", str(directory)).returncode == 0
+    scene.write(scene.a)
+    done = scene.daemon.command("run", "--", "sh", "-c", "printf %s $LAUNCHER_MOUNTS", cwd=scene.a)
+    own = Path(done.stdout)
+    assert own.read_bytes() == scene.file.read_bytes()
+    wait_until(lambda: len(scene.daemon.snapshot()["projects"]) == 2, 5, scene.explain)
+    scene.write(scene.b)
+    scene.write(scene.a, DockerOptions={"shm_size": "16G"})
+    wait_until(lambda: own.read_bytes() == scene.file.read_bytes(), 5, scene.explain)
+    scene.write(scene.b)
+    wait_until(lambda: scene.daemon.snapshot()["mounts_file"]["mounts"][0]["source"] == str(scene.b), 5, "the change")
+    assert b"16G" in own.read_bytes()
+    assert str(scene.b).encode() not in own.read_bytes()
 
 
 def test_a_kernel_that_inherited_the_mounts_file_of_another_project(
