@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from taowatch.paths import private_directory, write_atomically
@@ -37,7 +38,8 @@ class Protection:
                 before[file] = mode
         self._write(before)
         for file, mode in before.items():
-            os.chmod(file, mode & ~_WRITE)
+            with suppress(FileNotFoundError):
+                os.chmod(file, mode & ~_WRITE)
 
     def give_back(self) -> None:
         """Make everything as it was: at the end, and at the start after a crash. Raises OSError."""
