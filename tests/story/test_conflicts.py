@@ -16,9 +16,10 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.desktop import NotificationServer
-from tests.support.engine import FINISH, Engine
+from tests.support.engine import FINISH, Engine, root_archive
 from tests.support.kernels import NotebookKernel, mapping_cells, write_notebook
 from tests.support.launcher import Launcher
+from tests.support.registry import SlowRegistry
 from tests.support.waiting import wait_until
 
 TRAIN = ("model", "dino", "train", "-e", "/workspace/x.yaml")
@@ -176,6 +177,33 @@ def test_hijacked(scene: Scene, paused: Launcher, notifications: NotificationSer
     (scene.b / FINISH).touch()
     paused.wait()
     scene.until()
+
+
+@pytest.fixture
+def registry(docker_engine: Engine) -> Iterator[SlowRegistry]:
+    """A registry that has the launcher's image, and takes its time."""
+    slow = SlowRegistry(docker_engine.socket, root_archive())
+    yield slow
+    slow.stop()
+    for image in docker_engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        if image.startswith(f"{slow.name}/"):
+            docker_engine.docker("rmi", "-f", image)
+
+
+def test_a_launcher_that_waits_for_its_image_is_hijacked(
+    scene: Scene, registry: SlowRegistry, docker_engine: Engine, notifications: NotificationServer
+) -> None:
+    scene.write(scene.a)
+    training = scene.launcher(*TRAIN, cwd=scene.a, OVERRIDE_REGISTRY=registry.name)
+    registry.wait_until_asked()
+    scene.write(scene.b)
+    shown = notifications.wait_for(lambda n: "would lead to ~/tao/b" in n.body, timeout=5)
+    assert "The job is not safe" in shown.body
+    registry.go_on()
+    container = training.wait_for_container(60)
+    assert docker_engine.binds(container)[COMMON] == str(scene.b)
+    notifications.wait_for(lambda n: f"Stop it: docker stop {container[:12]}" in n.body, timeout=10)
+    scene.until(("hijacked", "critical"))
 
 
 def test_a_hijack_that_is_put_right_in_time(
