@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from taowatch.commands.project import default_mapping, nearest
+from taowatch.commands.where import nearest, user
 from taowatch.core import wording
 from taowatch.core.model import OK, Owner, Project
 from taowatch.core.owner import project_behind
@@ -16,7 +16,7 @@ from taowatch.errors import USAGE, TaowatchError
 from taowatch.paths import Paths
 from taowatch.sinks.history import History
 from taowatch.sinks.own_mounts import follow_mapping
-from taowatch.sources.projects import read_projects
+from taowatch.sources.projects import read_projects, resolve_project
 from taowatch.sources.reading import read_mounts_file
 
 
@@ -43,7 +43,7 @@ def prepare(paths: Paths, directory: Path) -> Path:
     own = paths.launcher_mounts(directory)
     content = _newest(paths, project, own)
     if content is None:
-        content = json.dumps(default_mapping(paths, directory), indent=4).encode()
+        content = json.dumps(resolve_project(paths, directory)[0].mapping(user()), indent=4).encode()
     follow_mapping(own, content)
     reading = read_mounts_file(str(own), paths.home)
     if reading.state != OK:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from taowatch import __version__
+from taowatch.core.wording import printable
 from taowatch.paths import Paths
 from taowatch.render import Result, show
 
@@ -156,16 +159,24 @@ def run(project: Path, command: tuple[str, ...]) -> None:
 
 
 @taowatch.command()
-@_directory
-@click.option("--layout", type=click.Choice(["local", "host"]), default="local", show_default=True)
-def init(directory: Path, layout: str) -> None:
-    """Make a directory a project: write .taowatch.toml, allow it, show its variables.
+@click.argument("target", required=False, default=".", type=click.Path(path_type=Path), metavar="[NOTEBOOK|DIR]")
+@click.option("--layout", type=click.Choice(["local", "host"]), help="By default that of the notebook, else local.")
+def init(target: Path, layout: str | None) -> None:
+    """Make a directory a project: read its notebook, write .taowatch.toml, allow it, show its variables.
 
     Example: taowatch init ~/tao/yolo_v4
     """
     from taowatch.commands.project import init as run
 
-    _finish(run(_paths(), directory, layout))
+    choose = _choose_notebook if sys.stdin.isatty() and sys.stderr.isatty() else None
+    _finish(run(_paths(), target, layout, choose))
+
+
+def _choose_notebook(candidates: Sequence[Path]) -> Path:
+    for number, path in enumerate(candidates, start=1):
+        click.echo(f"{number:>3}  {printable(path.name)}", err=True)
+    number = click.prompt("Which notebook", type=click.IntRange(1, len(candidates)), err=True)
+    return candidates[number - 1]
 
 
 @taowatch.command()
@@ -202,9 +213,9 @@ def env(directory: Path, shell: str, as_json: bool, explain: bool) -> None:
 
     Example: eval "$(taowatch env ~/tao/yolo_v4)"
     """
-    from taowatch.commands.project import env as run
+    from taowatch.commands.env import env as run
 
-    _finish(run(_paths(), directory, "explain" if explain else shell), as_json)
+    _finish(run(_paths(), os.environ, directory, "explain" if explain else shell), as_json)
 
 
 @taowatch.command()

@@ -16,6 +16,9 @@ from typing import Protocol
 MAX_BYTES = 4 * 1024 * 1024
 """A larger mounts file is not read. Real ones have less than 10 kB."""
 
+MOUNTS_FILES = (".tao_mounts.json", ".tlt_mounts.json")
+"""The names that the common file has; launchers of 4.x and before fall back to the second."""
+
 DOCKER_OPTIONS = ("user", "ports", "shm_size", "ulimits", "privileged", "network", "tty")
 
 
