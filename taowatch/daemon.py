@@ -6,10 +6,13 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from taowatch import __version__, systemd
 from taowatch.core import effects, report
@@ -18,10 +21,13 @@ from taowatch.core.state import State, step
 from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
-from taowatch.paths import Paths, private_directory
+from taowatch.paths import Paths, private_directory, remove_leftovers
 from taowatch.sinks import prompt, status_file
 from taowatch.sinks.desktop import Desktop
 from taowatch.sinks.history import History
+from taowatch.sinks.kept import Kept
+from taowatch.sinks.shown import Memory
+from taowatch.sources import mountinfo
 from taowatch.sources.docker import DockerSource
 from taowatch.sources.mounts_file import MountsFileSource
 from taowatch.sources.processes import Ends, Processes
@@ -30,6 +36,7 @@ from taowatch.sources.projects import read_projects
 log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
+_MINUTE = 60.0
 
 
 class Daemon:
@@ -42,8 +49,9 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._history = History(paths.history)
-        self._state = State(str(paths.mounts_file), str(paths.home))
-        self._desktop = Desktop(environ, self._put)
+        self._kept = Kept(paths.kept)
+        self._state = State(str(paths.mounts_file), str(paths.home), kept_before=self._kept.read())
+        self._desktop = Desktop(environ, self._put, Memory(paths.shown))
         self._ends = Ends(self._put)
         processes = Processes(paths.home)
         self._mounts = MountsFileSource(paths.mounts_file, paths.home, self._put, processes.kernels_and_launchers)
@@ -51,6 +59,8 @@ class Daemon:
         # One thread for all that touches the disk: in order, and a slow or hung disk holds no warning up.
         self._disk = ThreadPoolExecutor(1, "disk")
         self._status_due = False
+        self._failing: set[str] = set()
+        self._mounted: mountinfo.Changes | None = None
         self._ready = False
 
     async def run(self) -> None:
@@ -58,22 +68,27 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._tidy()
         self._remember()
         self._put(ProjectsRead(read_projects(self._paths)))
         self._mounts.start()
         self._desktop.start()
         self._docker.start()
-        pinging = self._loop.create_task(self._ping())
+        self._watch_mounts()
+        tending = self._loop.create_task(self._tend())
         try:
             await self._work()
         finally:
             systemd.tell(self._environ, "STOPPING=1")
-            pinging.cancel()
+            tending.cancel()
             await self._stop()
 
     async def _work(self) -> None:
         while (event := await self._queue.get()) is not None:
-            self._state, wanted = step(self._state, event, time.time())
+            before = self._state
+            self._state, wanted = step(before, event, time.time())
+            if self._state.kept != before.kept:
+                self._on_disk("what was kept", partial(self._kept.write, self._state.kept))
             for effect in wanted:
                 self._perform(effect)
             if not self._ready and isinstance(event, MappingChanged):
@@ -87,9 +102,15 @@ class Daemon:
         self._ends.stop()
         await self._loop.run_in_executor(None, self._docker.stop)
         await self._desktop.stop()
+        if self._mounted is not None:
+            self._loop.remove_reader(self._mounted.fileno())
+            self._mounted.close()
         self._disk.shutdown()
-        self._paths.alert("bash").unlink(missing_ok=True)  # without us it would stay for ever
-        self._paths.status.unlink(missing_ok=True)
+        for left in (self._paths.alert("bash"), self._paths.status):  # without us they would stay for ever
+            try:
+                left.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s stays behind: %s", left, error)
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
@@ -113,14 +134,19 @@ class Daemon:
                 log.log(logging.WARNING if warning else logging.INFO, "%s", printable(text))
 
     def _on_disk(self, what: str, work: Callable[[], None]) -> None:
-        """Work for the disk's thread. A failure is logged and keeps nothing else from being done."""
+        """Work for the disk's thread. A failure is logged, once, and keeps nothing else from being done."""
 
         def contained() -> None:
             try:
                 work()
             except Exception as error:  # a sink may fail in any way its part of the world can
-                log.warning("%s could not be written: %s", what, printable(str(error)))
-                log.debug("", exc_info=True)
+                level = logging.DEBUG if what in self._failing else logging.WARNING
+                self._failing.add(what)
+                log.log(level, "%s could not be written: %s", what, printable(str(error)))
+            else:
+                if what in self._failing:
+                    self._failing.discard(what)
+                    log.info("%s can be written again", what)
 
         self._disk.submit(contained)
 
@@ -145,20 +171,59 @@ class Daemon:
     def _reload(self) -> None:
         systemd.tell(self._environ, f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         self._put(ProjectsRead(read_projects(self._paths)))
-        self._mounts.look_again()
+        self._reconcile()
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
 
     def _about(self) -> dict[str, object]:
-        return {"running": True, "pid": os.getpid(), "since": report.iso(self._since), "taowatch": __version__}
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "since": report.iso(self._since),
+            "taowatch": __version__,
+            "engine": self._docker.where,
+        }
 
-    async def _ping(self) -> None:
-        """Tell the service manager that all is well, only while it is: loop, watcher and threads."""
-        interval = systemd.watchdog_interval(self._environ)
-        while interval is not None:
+    async def _tend(self) -> None:
+        """Once a minute look whether all is as the events say. And tell the service manager that all is well, only
+        while it is: loop, watcher and threads."""
+        interval = min(_MINUTE, systemd.watchdog_interval(self._environ) or _MINUTE)
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(interval)
+            if time.monotonic() - last > _MINUTE - 1:
+                last = time.monotonic()
+                self._reconcile()
             if self._mounts.is_alive() and self._docker.is_alive():
                 systemd.tell(self._environ, "WATCHDOG=1")
-            await asyncio.sleep(interval)
+
+    def _reconcile(self) -> None:
+        """Events are hints: some are lost (an overflow, a suspend, a hung engine), and file systems come and go."""
+        try:
+            self._mounts.look_again()
+            self._docker.check()
+            self._desktop.settle()
+        except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
+            log.warning("could not look again: %s", printable(str(error)))
+
+    def _watch_mounts(self) -> None:
+        try:
+            self._mounted = mountinfo.Changes()
+        except OSError as error:
+            log.debug("mounts are looked at once a minute: %s", error)
+            return
+        self._loop.add_reader(self._mounted.fileno(), self._mounts_changed)
+
+    def _mounts_changed(self) -> None:
+        if self._mounted is not None:
+            self._mounted.take()
+        self._reconcile()
+
+    def _tidy(self) -> None:
+        for directory in (self._paths.runtime, self._paths.history):
+            remove_leftovers(directory)
+        real = Path(os.path.realpath(self._paths.mounts_file))
+        remove_leftovers(real.parent, f".{real.name}.")
 
     def _put(self, event: Event) -> None:
         self._queue.put_nowait(event)
@@ -175,6 +240,7 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     lock = Lock(paths.lock)
     lock.take()
     _start_log(paths)
+    threading.excepthook = _say_dead_thread
     asyncio.run(_run(paths, environ))
 
 
@@ -182,7 +248,13 @@ async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
     await Daemon(paths, environ).run()
 
 
+def _say_dead_thread(what: threading.ExceptHookArgs) -> None:
+    name = what.thread.name if what.thread else "a thread"
+    log.error("%s died: %s: %s", name, what.exc_type.__name__, printable(str(what.exc_value)))
+
+
 def _start_log(paths: Paths) -> None:
+    logging.raiseExceptions = False  # a full disk would put a traceback to stderr for each line
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     problem = None
     try:

@@ -63,6 +63,8 @@ class State:
     """Jobs known from their process alone: they wait for their container, or no engine can be asked."""
     kept: frozenset[Identity] = frozenset()
     """Conflicts for which the user chose Keep: true, but told no more."""
+    kept_before: frozenset[Identity] = frozenset()
+    """What was kept when an earlier daemon ended; each counts once its conflict is found again."""
     docker: str = "not asked yet"
     notifications: str = "not asked yet"
     projects: tuple[Project, ...] = ()
@@ -114,8 +116,9 @@ def _follow(state: State, now: float) -> State:
     jobs = (*state.contained.values(), *state.launchers.values())
     since = {c.identity: c.since for c in state.conflicts}
     conflicts = tuple(replace(c, since=since.get(c.identity, now)) for c in conflict.find(state.files, jobs))
-    kept = state.kept & {c.identity for c in conflicts}
-    state = replace(state, jobs=jobs, conflicts=conflicts, kept=kept)
+    found = {c.identity for c in conflicts}
+    kept, later = (state.kept | state.kept_before) & found, state.kept_before - found
+    state = replace(state, jobs=jobs, conflicts=conflicts, kept=kept, kept_before=later)
     return replace(state, alerts=_alerts(state))
 
 
