@@ -65,6 +65,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
+        self._loop.set_exception_handler(_say_lost_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -246,6 +247,12 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
 
 async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
     await Daemon(paths, environ).run()
+
+
+def _say_lost_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    # What nobody waits for any more, such as a call on a bus that is gone.
+    error = context.get("exception")
+    log.warning("%s: %s", context.get("message"), printable(f"{type(error).__name__}: {error}"))
 
 
 def _say_dead_thread(what: threading.ExceptHookArgs) -> None:

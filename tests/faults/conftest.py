@@ -35,7 +35,7 @@ class Scene:
         return self.daemons[-1].start()
 
     def project(self, name: str) -> Path:
-        directory = self.home / name
+        directory = self.home.parent / name  # outside the home, which may be covered by another
         directory.mkdir(exist_ok=True)
         return directory
 
