@@ -26,6 +26,7 @@ from taowatch.core.jobs import Binds, Container, Launcher, running_job, starting
 from taowatch.core.mapping import Mapping
 from taowatch.core.model import INVALID, MISSING, OK, Conflict, Job, MountsFile, Project, Revision
 from taowatch.core.owner import writer_of
+from taowatch.core.revisions import thin
 
 CONNECTED = "connected"
 _REVISIONS_IN_MEMORY = 200
@@ -173,7 +174,7 @@ def _read_text(file: MountsFile) -> str:
 
 def _revision_kept(state: State, revision: Revision) -> State:
     others = tuple(r for r in state.revisions if r.number != revision.number)
-    revisions = tuple(sorted((*others, revision), key=lambda r: r.number))[-_REVISIONS_IN_MEMORY:]
+    revisions = thin(sorted((*others, revision), key=lambda r: r.number), _REVISIONS_IN_MEMORY)
     file = state.files.get(revision.path)
     files = state.files
     if file is not None and file.digest == revision.digest:

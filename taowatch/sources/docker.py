@@ -263,13 +263,21 @@ def running(client: Any) -> list[Container]:
 
 
 def container_of(facts: dict[str, Any]) -> Container | None:
-    """What `docker inspect` says, or None where it is no container of a TAO image."""
-    image = str(facts.get("Config", {}).get("Image", ""))
-    if not is_tao_image(image):
+    """What `docker inspect` says, or None where it is no container of a TAO image. Engines leave fields out."""
+    config, id = facts.get("Config"), facts.get("Id")
+    image = str(config.get("Image", "")) if isinstance(config, dict) else ""
+    if not isinstance(id, str) or not is_tao_image(image):
         return None
-    mounts = facts.get("Mounts") or []
-    binds = sorted((m["Destination"], m["Source"]) for m in mounts if m.get("Type") == "bind")
-    return Container(str(facts["Id"]), image, _seconds(str(facts.get("Created", ""))), tuple(binds))
+    mounts = facts.get("Mounts")
+    binds = sorted(filter(None, map(_bind, mounts if isinstance(mounts, list) else [])))
+    return Container(id, image, _seconds(str(facts.get("Created", ""))), tuple(binds))
+
+
+def _bind(mount: Any) -> tuple[str, str] | None:
+    if not isinstance(mount, dict) or mount.get("Type") != "bind":
+        return None
+    destination, source = mount.get("Destination"), mount.get("Source")
+    return (destination, source) if isinstance(destination, str) and isinstance(source, str) else None
 
 
 def explain(error: Exception, where: Endpoint) -> str:

@@ -65,7 +65,7 @@ class Daemon:
     def snapshot(self) -> dict[str, Any]:
         """The status file as it stands; empty before there is one."""
         path = Path(self.environment["XDG_RUNTIME_DIR"]) / "taowatch/status.json"
-        with suppress(FileNotFoundError, json.JSONDecodeError):
+        with suppress(FileNotFoundError, ValueError):
             found: dict[str, Any] = json.loads(path.read_text())
             return found
         return {}
