@@ -37,6 +37,7 @@ log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
 _MINUTE = 60.0
+_MOUNTS_SETTLE = 0.1
 
 
 class Daemon:
@@ -61,6 +62,7 @@ class Daemon:
         self._status_due = False
         self._failing: set[str] = set()
         self._mounted: mountinfo.Changes | None = None
+        self._remounting: asyncio.TimerHandle | None = None
         self._ready = False
 
     async def run(self) -> None:
@@ -103,6 +105,8 @@ class Daemon:
         self._ends.stop()
         await self._loop.run_in_executor(None, self._docker.stop)
         await self._desktop.stop()
+        if self._remounting is not None:
+            self._remounting.cancel()
         if self._mounted is not None:
             self._loop.remove_reader(self._mounted.fileno())
             self._mounted.close()
@@ -218,7 +222,15 @@ class Daemon:
     def _mounts_changed(self) -> None:
         if self._mounted is not None:
             self._mounted.take()
-        self._reconcile()
+        if self._remounting is None:  # a container that starts mounts several things
+            self._remounting = self._loop.call_later(_MOUNTS_SETTLE, self._look_after_mounts)
+
+    def _look_after_mounts(self) -> None:
+        self._remounting = None
+        try:
+            self._mounts.look_again()
+        except OSError as error:  # it may be gone again already, which is another change
+            log.debug("%s", error)
 
     def _tidy(self) -> None:
         for directory in (self._paths.runtime, self._paths.history):

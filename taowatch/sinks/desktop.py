@@ -27,6 +27,8 @@ DESKTOP = "desktop"
 _NAME = "org.freedesktop.Notifications"
 _PATH = "/org/freedesktop/Notifications"
 _TIMEOUT = 2.0
+_NOTIFY_TIMEOUT = 25.0
+"""As the bus itself gives up. Earlier, a slow server might show what we then show again, not knowing its id."""
 _LONGEST_PAUSE = 60.0
 _PACE = 0.3
 """Seconds between two rounds of changes on the desktop: a burst shows its last state, and servers refuse a flood."""
@@ -179,7 +181,7 @@ class Desktop:
             "category": Variant("s", "device.error"),
         }
         arguments = ["taowatch", replaces, "dialog-warning", alert.title, body, actions, hints, 0]
-        answer = await _call(bus, "Notify", "susssasa{sv}i", arguments)
+        answer = await _call(bus, "Notify", "susssasa{sv}i", arguments, timeout=_NOTIFY_TIMEOUT)
         return int(answer[0])
 
     def _message(self, message: Message) -> None:
@@ -247,6 +249,7 @@ async def _call(
     body: list[Any] | None = None,
     name: str = _NAME,
     path: str = _PATH,
+    timeout: float = _TIMEOUT,
 ) -> list[Any]:
     """One call by the well-known name, never starting a service for it. Raises ConnectionError with the answer."""
     message = Message(
@@ -259,7 +262,7 @@ async def _call(
         flags=MessageFlag.NO_AUTOSTART,
     )
     try:
-        reply = await asyncio.wait_for(bus.call(message), _TIMEOUT)
+        reply = await asyncio.wait_for(bus.call(message), timeout)
     except asyncio.TimeoutError:
         raise ConnectionError(f"the notification server does not answer ({member})") from None
     if reply is None or reply.message_type is MessageType.ERROR:

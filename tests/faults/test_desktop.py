@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 
 from tests.faults.conftest import Scene
@@ -40,9 +43,6 @@ def test_a_conflict_is_announced_once_however_often_the_daemon_dies(
 def test_what_ended_while_no_daemon_ran_is_closed(
     scene: Scene, notifications: NotificationServer, docker_engine: Engine, other_container: Callable[..., str]
 ) -> None:
-    import os
-    import signal
-
     remapped(scene, docker_engine, other_container)
     wait_until(lambda: notifications.open, 5, "the notification")
     scene.daemon.kill()
@@ -87,3 +87,19 @@ def test_bus_and_server_come_back_while_a_conflict_holds(
     wait_until(lambda: len(notifications.open) == 1, 20, lambda: scene.daemon.log)
     scene.write("one")
     wait_until(lambda: not notifications.open, 10, "the end")
+
+
+def test_a_server_that_hangs_for_a_while_shows_it_once(
+    scene: Scene, notifications: NotificationServer, docker_engine: Engine, other_container: Callable[..., str]
+) -> None:
+    scene.start()
+    wait_until(lambda: scene.daemon.snapshot()["daemon"]["notifications"] == "desktop", 10, "the desktop")
+    scene.hold(docker_engine, other_container)
+    notifications._in_loop(lambda: notifications._loop and notifications._loop.call_soon(time.sleep, 4))
+    scene.write("two")
+    scene.until_conflict("two", 3)  # whatever the desktop does, the rest goes on
+    wait_until(lambda: notifications.open, 10, "the notification")
+    scene.write("three")
+    scene.until_conflict("three")
+    wait_until(lambda: "/three," in next(iter(notifications.open.values())).body, 5)
+    assert len(notifications.open) == 1

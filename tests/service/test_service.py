@@ -161,3 +161,21 @@ def test_the_hardening_is_what_a_user_manager_grants(manager: UserManager) -> No
     unknown = [line for line in verified.stderr.splitlines() if UNIT in line and "Restart" not in line]
     assert not unknown
     assert manager.taowatch("uninstall").returncode == 0
+
+
+def test_bad_configuration_is_not_tried_again(manager: UserManager, home: Path) -> None:
+    assert manager.taowatch("install").returncode == 0
+    dropin = home / ".config/systemd/user/taowatch.service.d/bad.conf"
+    dropin.parent.mkdir()
+    dropin.write_text("[Service]\nExecStart=\nExecStart=/bin/sh -c 'exit 78'\nRestartSec=0\n")
+    manager.systemctl("daemon-reload")
+    assert manager.systemctl("restart", UNIT).returncode != 0
+    assert manager.show(UNIT, "ActiveState", "NRestarts") == {"ActiveState": "failed", "NRestarts": "0"}
+    # Any other failure is, and never given up.
+    dropin.write_text("[Service]\nExecStart=\nExecStart=/bin/sh -c 'exit 1'\nRestartSec=0.05\n")
+    manager.systemctl("daemon-reload")
+    manager.systemctl("restart", UNIT)
+    wait_until(lambda: int(manager.show(UNIT, "NRestarts")["NRestarts"]) > 12, 20, "more restarts than a limit allows")
+    dropin.unlink()
+    dropin.parent.rmdir()
+    assert manager.taowatch("uninstall").returncode == 0
