@@ -54,6 +54,8 @@ class State:
     home: str = ""
     files: dict[str, MountsFile] = field(default_factory=dict)
     revisions: tuple[Revision, ...] = ()
+    asked: dict[str, str] = field(default_factory=dict)
+    """By mounts file: the digest of the content that was last asked to be kept."""
     timeline: tuple[Moment, ...] = ()
     """What each mounts file gave since when, as far as it was watched: what a launcher was started with."""
     containers: dict[str, Container] = field(default_factory=dict)
@@ -141,7 +143,10 @@ def _mapping_changed(state: State, event: events.MappingChanged, now: float) -> 
     sources = [mount.real_source for mount in event.mapping.mounts]
     owner = writer_of(sources, event.kernels, event.notebooks)
     known = next((r for r in reversed(state.revisions) if r.path == event.path), None)
-    same = known if known is not None and known.digest == event.digest else None
+    # The latest that was asked for counts, not the latest that is on disk yet: in a burst the file may be back at an
+    # older content before the newer one was kept, and its return is a revision too.
+    asked = state.asked.get(event.path, known.digest if known is not None else None)
+    same = known if known is not None and known.digest == event.digest == asked else None
     file = MountsFile(
         path=event.path,
         state=event.state,
@@ -153,7 +158,8 @@ def _mapping_changed(state: State, event: events.MappingChanged, now: float) -> 
         owner=same.owner if same else owner,
     )
     effects: list[Effect] = [Log(_read_text(file), warning=event.state == INVALID)]
-    if event.content is not None and event.content.strip() and event.digest and not same:
+    if event.content is not None and event.content.strip() and event.digest and event.digest != asked:
+        state = replace(state, asked={**state.asked, event.path: event.digest})
         binds = tuple(sorted(event.mapping.binds().items())) if event.state == OK else None
         effects.append(
             KeepRevision(event.path, event.content, event.digest, binds, event.written_at or 0.0, file.owner)
