@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -129,6 +130,7 @@ def removal(machine: Machine, purge: bool = False) -> Plan:
     if is_held(machine.paths.lock) and not (ours and machine.active):
         steps.append(Stop(machine.paths.lock))
     if ours:
+        steps += [] if machine.manager else _link_gone(machine)
         steps.append(FileChange(machine.unit, unit, None, removes=machine.config))
     elif unit is not None:
         notes.append(f"{machine.unit} was not written by taowatch and stays; it would start what is gone.")
@@ -155,7 +157,13 @@ def program() -> tuple[str, ...]:
 def has_manager(environ: Mapping[str, str]) -> bool:
     """Whether `systemctl --user` would find somebody."""
     directory = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return os.path.exists(f"{directory}/systemd/private") and shutil.which("systemctl") is not None
+    with socket.socket(socket.AF_UNIX) as attempt:
+        attempt.settimeout(2)
+        try:
+            attempt.connect(f"{directory}/systemd/private")  # a manager that ended leaves its socket behind
+        except OSError:
+            return False
+    return shutil.which("systemctl") is not None
 
 
 def shells_in_use(home: Path, config: Path, environ: Mapping[str, str]) -> dict[str, Path]:
@@ -220,6 +228,12 @@ def _without_manager(machine: Machine, notes: list[str]) -> list[Step]:
         steps.append(Start((*machine.command, "daemon"), machine.paths.lock))
     notes.append("No systemd user manager runs here: the daemon starts with the desktop session or the first shell.")
     return steps
+
+
+def _link_gone(machine: Machine) -> list[Step]:
+    """What `disable` would remove, if there were a manager to ask."""
+    link = machine.unit.parent / "default.target.wants" / UNIT
+    return [FileChange(link, read_text(link), None, removes=machine.config)] if link.is_symlink() else []
 
 
 def _own_file_gone(path: Path, machine: Machine, notes: list[str]) -> list[Step]:

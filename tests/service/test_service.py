@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +181,14 @@ def test_bad_configuration_is_not_tried_again(manager: UserManager, home: Path) 
     dropin.unlink()
     dropin.parent.rmdir()
     assert manager.taowatch("uninstall").returncode == 0
+
+
+def test_what_was_installed_goes_without_the_manager_too(manager: UserManager, home: Path) -> None:
+    before = files_in(home / ".config")
+    assert manager.taowatch("install").returncode == 0
+    manager.stop()
+    command = [sys.executable, "-m", "taowatch", "uninstall", "--purge"]
+    done = subprocess.run(command, env=manager.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_in(home / ".config") == before
+    assert not (home / ".bashrc").exists()
