@@ -11,6 +11,7 @@ from taowatch.core.layout import default_name
 from taowatch.core.mapping import digest
 from taowatch.core.model import Project
 from taowatch.core.settings import BadSettings, ProjectSettings, parse_project
+from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.paths import Paths
 
@@ -45,7 +46,7 @@ def read_settings(directory: Path) -> tuple[ProjectSettings, str]:
 
 def read_projects(paths: Paths) -> tuple[Project, ...]:
     """Every directory that was ever allowed and is still there, and whether it is allowed as it stands."""
-    return tuple(project for entry in _entries(paths) if (project := _project(entry)) is not None)
+    return tuple(project for entry in _entries(paths) if (project := _project_or_none(entry)) is not None)
 
 
 def _entries(paths: Paths) -> list[dict[str, str]]:
@@ -57,6 +58,14 @@ def _entries(paths: Paths) -> list[dict[str, str]]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s is damaged and passed over: %s", file, error)
     return entries
+
+
+def _project_or_none(entry: dict[str, str]) -> Project | None:
+    try:
+        return _project(entry)
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        log.warning("an allowed project is damaged and passed over: %s", printable(str(error)[:200]))
+        return None
 
 
 def _project(entry: dict[str, str]) -> Project | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from taowatch.commands.status import snapshot
 from taowatch.core.effects import KeepRevision
 from taowatch.core.model import NOBODY
+from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
 from taowatch.paths import Paths
 from taowatch.sinks.history import History
@@ -20,6 +22,7 @@ from taowatch.sinks.kept import Kept
 from taowatch.sinks.shown import Memory
 from taowatch.sources.docker import container_of
 from taowatch.sources.docker_endpoint import resolve
+from taowatch.sources.projects import FILE, read_projects, read_settings
 from tests.faults.conftest import Scene
 from tests.support.waiting import wait_until
 
@@ -151,3 +154,25 @@ def test_a_status_that_is_no_status_counts_as_none(environment: dict[str, str]) 
         paths.status.write_bytes(content)
         assert snapshot(paths) is None
     assert os.path.exists(paths.lock)
+
+
+@fuzzed
+@given(entry=JSON, directory=st.text(), digest=st.text())
+def test_any_entry_of_a_project_is_survived(
+    environment: dict[str, str], entry: object, directory: str, digest: str
+) -> None:
+    paths = Paths.of(environment)
+    paths.projects.mkdir(parents=True, exist_ok=True)
+    (paths.projects / "a.json").write_text(json.dumps(entry))
+    (paths.projects / "b.json").write_text(json.dumps({"directory": directory, "digest": digest}))
+    (paths.projects / "c.json").write_text(json.dumps({"directory": entry, "digest": entry}))
+    assert read_projects(paths) == ()
+
+
+@fuzzed
+@given(text=st.text() | st.binary())
+def test_any_settings_are_survived(tmp_path: Path, text: str | bytes) -> None:
+    file = tmp_path / FILE
+    file.write_bytes(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    with suppress(TaowatchError):
+        read_settings(tmp_path)
