@@ -53,6 +53,7 @@ class Directories:
         self._paths: dict[WatchDescriptor, str] = {}
         self._generation = CallbackId(0)
         self._silent: list[str] = []
+        self._mounts = mountinfo.Table()
 
     def start(self) -> None:
         """Kept for symmetry: the thread starts with the first watch, and again where it died."""
@@ -65,6 +66,7 @@ class Directories:
         if self._inotify is not None:
             self._inotify.stop()
             self._inotify.join(5)
+        self._mounts.close()
 
     def is_alive(self) -> bool:
         return self._polling.is_alive() and (self._inotify is None or self._inotify.is_alive())
@@ -76,7 +78,7 @@ class Directories:
         with the same descriptor where it is not, so nothing is lost in between.
         """
         wanted = {**dict.fromkeys(directories, _DIRECTORY), **dict.fromkeys(files, _FILE)}
-        mounts = mountinfo.read()
+        mounts = self._mounts.current()
         kinds = {path: mountinfo.type_at(mounts, os.path.realpath(path)) for path in wanted}
         polled = {path: mask is _FILE for path, mask in wanted.items() if mountinfo.is_silent(kinds[path])}
         self._say_silent(sorted(f"{path} ({kinds[path]})" for path in polled))

@@ -64,13 +64,38 @@ class Changes:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def take(self) -> None:
-        """Take note of a change, so that the descriptor rests until the next one."""
-        self._epoll.poll(0)
+    def take(self) -> bool:
+        """Whether there was a change since the last time."""
+        return bool(self._epoll.poll(0))
 
     def close(self) -> None:
         self._epoll.close()
         os.close(self._file)
+
+
+class Table:
+    """The mounts as they are now, read again only after a change: this stands between an overwrite and its warning."""
+
+    def __init__(self) -> None:
+        self._changes: Changes | None = None
+        self._mounts: dict[str, str] = {}
+
+    def current(self) -> dict[str, str]:
+        if self._changes is None:
+            try:
+                self._changes = Changes()
+            except OSError as error:
+                log.debug("mountinfo: %s", error)
+                return {}
+            self._mounts = read()
+        elif self._changes.take():
+            self._mounts = read()
+        return self._mounts
+
+    def close(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+            self._changes = None
 
 
 def _unescaped(field: str) -> str:
