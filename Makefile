@@ -3,8 +3,9 @@ VENV := .venv
 LAUNCHER_VENV := .venv-launcher
 LAUNCHER := nvidia-tao==6.26.3
 ARGS ?=
+SECONDS ?= 3600
 
-.PHONY: help demo test lint bench clean system-packages
+.PHONY: help demo test lint bench soak clean system-packages
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +26,9 @@ lint: system-packages $(VENV)/.installed-test ## style, types, import arrows and
 
 bench: system-packages $(VENV)/.installed-test $(LAUNCHER_VENV)/.installed ## measure against the budgets
 	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+soak: system-packages $(VENV)/.installed-test ## an hour of random notebooks, jobs and faults; SECONDS=120 is what CI does
+	$(VENV)/bin/python -m tests.faults.soak $(SECONDS)
 
 clean: ## remove the environments and everything built
 	rm -rf $(VENV) $(LAUNCHER_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Protocol
@@ -21,13 +23,16 @@ from taowatch.core.state import State, step
 from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
-from taowatch.paths import Paths, private_directory
+from taowatch.paths import Paths, private_directory, remove_leftovers
 from taowatch.sinks import prompt, status_file
 from taowatch.sinks.command import run_command
 from taowatch.sinks.desktop import Desktop
 from taowatch.sinks.history import History
+from taowatch.sinks.kept import Kept
 from taowatch.sinks.own_mounts import follow_mapping
 from taowatch.sinks.protection import Protection
+from taowatch.sinks.shown import Memory
+from taowatch.sources import mountinfo
 from taowatch.sources.configuration import read_config
 from taowatch.sources.docker import DockerSource
 from taowatch.sources.folders import FoldersSource
@@ -39,6 +44,8 @@ from taowatch.sources.project_files import ProjectsSource
 log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
+_MINUTE = 60.0
+_MOUNTS_SETTLE = 0.1
 
 
 class Source(Protocol):
@@ -59,8 +66,9 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._history = History(paths.history)
-        self._state = State(str(paths.mounts_file), str(paths.home))
-        self._desktop = Desktop(environ, self._put)
+        self._kept = Kept(paths.kept)
+        self._state = State(str(paths.mounts_file), str(paths.home), kept_before=self._kept.read())
+        self._desktop = Desktop(environ, self._put, Memory(paths.shown))
         self._ends = Ends(self._put)
         self._processes = Processes(paths.home)
         self._mounts: dict[str, MountsFileSource] = {}
@@ -74,13 +82,18 @@ class Daemon:
         # Another one for the user's command, which may take its time.
         self._commands = ThreadPoolExecutor(1, "command")
         self._status_due = False
+        self._failing: set[str] = set()
+        self._mounted: mountinfo.Changes | None = None
+        self._remounting: asyncio.TimerHandle | None = None
         self._ready = False
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
+        self._loop.set_exception_handler(_say_lost_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._tidy()
         self._remember()
         self._put(ConfigRead(read_config(self._paths)))
         self._on_disk("the mode of the mounts file", self._protection.give_back)  # after a crash
@@ -90,17 +103,21 @@ class Daemon:
         self._watch_files(wanted_files(self._state))
         self._desktop.start()
         self._docker.start()
-        pinging = self._loop.create_task(self._ping())
+        self._watch_mounts()
+        tending = self._loop.create_task(self._tend())
         try:
             await self._work()
         finally:
             systemd.tell(self._environ, "STOPPING=1")
-            pinging.cancel()
+            tending.cancel()
             await self._stop()
 
     async def _work(self) -> None:
         while (event := await self._queue.get()) is not None:
-            self._state, wanted = step(self._state, event, time.time())
+            before = self._state
+            self._state, wanted = step(before, event, time.time())
+            if self._state.kept != before.kept:
+                self._on_disk("what was kept", partial(self._kept.write, self._state.kept))
             for effect in wanted:
                 self._perform(effect)
                 if isinstance(effect, effects.Notify):
@@ -117,11 +134,19 @@ class Daemon:
         self._ends.stop()
         await self._loop.run_in_executor(None, self._docker.stop)
         await self._desktop.stop()
+        if self._remounting is not None:
+            self._remounting.cancel()
+        if self._mounted is not None:
+            self._loop.remove_reader(self._mounted.fileno())
+            self._mounted.close()
         self._on_disk("the mode of the mounts file", self._protection.give_back)
         self._disk.shutdown()
         self._commands.shutdown(wait=False, cancel_futures=True)
-        self._paths.alert("bash").unlink(missing_ok=True)  # without us it would stay for ever
-        self._paths.status.unlink(missing_ok=True)
+        for left in (self._paths.alert("bash"), self._paths.status):  # without us they would stay for ever
+            try:
+                left.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s stays behind: %s", left, error)
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
@@ -171,14 +196,19 @@ class Daemon:
                 source.start()
 
     def _on_disk(self, what: str, work: Callable[[], None]) -> None:
-        """Work for the disk's thread. A failure is logged and keeps nothing else from being done."""
+        """Work for the disk's thread. A failure is logged, once, and keeps nothing else from being done."""
 
         def contained() -> None:
             try:
                 work()
             except Exception as error:  # a sink may fail in any way its part of the world can
-                log.warning("%s could not be written: %s", what, printable(str(error)))
-                log.debug("", exc_info=True)
+                level = logging.DEBUG if what in self._failing else logging.WARNING
+                self._failing.add(what)
+                log.log(level, "%s could not be written: %s", what, printable(str(error)))
+            else:
+                if what in self._failing:
+                    self._failing.discard(what)
+                    log.info("%s can be written again", what)
 
         self._disk.submit(contained)
 
@@ -210,22 +240,73 @@ class Daemon:
             self._put(ConfigRead(read_config(self._paths)))
         except TaowatchError as error:  # a service that runs is not ended by a slip of the pen
             log.warning("the configuration stays as it was: %s", printable(str(error)))
-        self._projects.look_again()
-        for source in self._mounts.values():
-            source.look_again()
+        self._reconcile()
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
 
     def _about(self) -> dict[str, object]:
-        return {"running": True, "pid": os.getpid(), "since": report.iso(self._since), "taowatch": __version__}
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "since": report.iso(self._since),
+            "taowatch": __version__,
+            "engine": self._docker.where,
+        }
 
-    async def _ping(self) -> None:
-        """Tell the service manager that all is well, only while it is: loop, watcher and threads."""
-        interval = systemd.watchdog_interval(self._environ)
-        while interval is not None:
+    async def _tend(self) -> None:
+        """Once a minute look whether all is as the events say. And tell the service manager that all is well, only
+        while it is: loop, watcher and threads."""
+        interval = min(_MINUTE, systemd.watchdog_interval(self._environ) or _MINUTE)
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(interval)
+            if time.monotonic() - last > _MINUTE - 1:
+                last = time.monotonic()
+                self._reconcile()
             if all(source.is_alive() for source in (*self._watchers(), self._docker)):
                 systemd.tell(self._environ, "WATCHDOG=1")
-            await asyncio.sleep(interval)
+
+    def _reconcile(self) -> None:
+        """Events are hints: some are lost (an overflow, a suspend, a hung engine), and file systems come and go."""
+        try:
+            self._look_again()
+            self._docker.check()
+            self._desktop.settle()
+        except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
+            log.warning("could not look again: %s", printable(str(error)))
+
+    def _look_again(self) -> None:
+        for source in self._mounts.values():
+            source.look_again()
+        self._folders.look_again()
+        self._projects.look_again()
+
+    def _watch_mounts(self) -> None:
+        try:
+            self._mounted = mountinfo.Changes()
+        except OSError as error:
+            log.debug("mounts are looked at once a minute: %s", error)
+            return
+        self._loop.add_reader(self._mounted.fileno(), self._mounts_changed)
+
+    def _mounts_changed(self) -> None:
+        if self._mounted is not None:
+            self._mounted.take()
+        if self._remounting is None:  # a container that starts mounts several things
+            self._remounting = self._loop.call_later(_MOUNTS_SETTLE, self._look_after_mounts)
+
+    def _look_after_mounts(self) -> None:
+        self._remounting = None
+        try:
+            self._look_again()
+        except OSError as error:  # it may be gone again already, which is another change
+            log.debug("%s", error)
+
+    def _tidy(self) -> None:
+        for directory in (self._paths.runtime, self._paths.history):
+            remove_leftovers(directory)
+        real = Path(os.path.realpath(self._paths.mounts_file))
+        remove_leftovers(real.parent, f".{real.name}.")
 
     def _put(self, event: Event) -> None:
         self._queue.put_nowait(event)
@@ -243,6 +324,7 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     lock.take()
     read_config(paths)
     _start_log(paths)
+    threading.excepthook = _say_dead_thread
     asyncio.run(_run(paths, environ))
 
 
@@ -250,7 +332,19 @@ async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
     await Daemon(paths, environ).run()
 
 
+def _say_lost_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    # What nobody waits for any more, such as a call on a bus that is gone.
+    error = context.get("exception")
+    log.warning("%s: %s", context.get("message"), printable(f"{type(error).__name__}: {error}"))
+
+
+def _say_dead_thread(what: threading.ExceptHookArgs) -> None:
+    name = what.thread.name if what.thread else "a thread"
+    log.error("%s died: %s: %s", name, what.exc_type.__name__, printable(str(what.exc_value)))
+
+
 def _start_log(paths: Paths) -> None:
+    logging.raiseExceptions = False  # a full disk would put a traceback to stderr for each line
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     problem = None
     try:

@@ -32,6 +32,17 @@ class Lock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
+def holder(path: Path) -> int | None:
+    """The pid of the daemon that holds the lock now, or None."""
+    if not is_held(path):
+        return None
+    try:
+        text = path.read_text("ascii", "replace").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and int(text) > 1 else None
+
+
 def is_held(path: Path) -> bool:
     """Whether a daemon holds the lock now."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,6 +72,16 @@ class Paths:
         return self.runtime / "status.json"
 
     @property
+    def shown(self) -> Path:
+        """Which notifications are on the desktop."""
+        return self.runtime / "shown.json"
+
+    @property
+    def kept(self) -> Path:
+        """For which conflicts the user chose Keep."""
+        return self.runtime / "kept.json"
+
+    @property
     def lock(self) -> Path:
         return self.runtime / "lock"
 
@@ -117,6 +128,21 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def remove_leftovers(directory: Path, prefix: str = ".") -> None:
+    """Remove temporary files of processes that were killed while they wrote. Best effort."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        found = re.fullmatch(r"\..+\.(\d+)\.tmp|\.new-(\d+)-.*", name)
+        if found and name.startswith(prefix) and not os.path.exists(f"/proc/{found[1] or found[2]}"):
+            try:
+                os.unlink(directory / name)
+            except OSError:
+                continue
 
 
 def _sync_directory(path: Path) -> None:

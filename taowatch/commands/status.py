@@ -9,7 +9,7 @@ from typing import Any
 
 from taowatch.core import report
 from taowatch.core.conflict import INFO
-from taowatch.lock import is_held
+from taowatch.lock import holder, is_held
 from taowatch.paths import Paths
 from taowatch.render import Result
 
@@ -26,15 +26,15 @@ def snapshot(paths: Paths) -> dict[str, Any] | None:
     if not is_held(paths.lock):
         return None
     try:
-        document: dict[str, Any] = json.loads(paths.status.read_bytes())
-    except (OSError, ValueError):
-        return None  # it is just starting or stopping
-    return document if document.get("version") == report.VERSION else None
+        document: Any = json.loads(paths.status.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None  # it is just starting or stopping, or cannot write
+    return document if isinstance(document, dict) and document.get("version") == report.VERSION else None
 
 
 def look(paths: Paths, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The same document without a daemon. It cannot know since when a conflict has been there."""
+    """The same document without a daemon's help. It cannot know since when a conflict has been there."""
     from taowatch.commands.looking import look_once
 
     state = look_once(paths, environ, time.time())
-    return report.document(state, {"running": False, "pid": None, "since": None})
+    return report.document(state, {"running": is_held(paths.lock), "pid": holder(paths.lock), "since": None})

@@ -20,7 +20,7 @@ _GROUPS = (
     ("Repair", ("history", "diff", "restore")),
     ("Run", ("run",)),
     ("Projects", ("init", "allow", "deny", "env")),
-    ("Set-up", ("hook",)),
+    ("Set-up", ("install", "uninstall", "doctor", "logs", "hook")),
 )
 
 
@@ -85,14 +85,19 @@ def status(as_json: bool, watch: bool, exit_code: bool) -> None:
 
 
 @taowatch.command()
-def daemon() -> None:
+@click.option("--detach", is_flag=True, help="Start it in the background, if none runs yet.")
+def daemon(detach: bool) -> None:
     """Run in the foreground what the service runs.
 
     Example: taowatch daemon
     """
+    if detach:
+        from taowatch.commands.install import detached
+
+        return _finish(detached(_paths()))
     from taowatch.daemon import run
 
-    run(_paths(), os.environ)
+    return run(_paths(), os.environ)
 
 
 @taowatch.command()
@@ -216,6 +221,65 @@ def env(directory: Path, shell: str, as_json: bool, explain: bool) -> None:
     from taowatch.commands.env import env as run
 
     _finish(run(_paths(), os.environ, directory, "explain" if explain else shell), as_json)
+
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Show exactly what would change, and change nothing.")
+
+
+@taowatch.command()
+@_dry_run
+def install(dry_run: bool) -> None:
+    """Set up the service and the hook of your shells; again: what is missing.
+
+    Example: taowatch install --dry-run
+    """
+    from taowatch.commands.install import install as run
+
+    _finish(run(_paths(), os.environ, dry_run))
+
+
+@taowatch.command()
+@_dry_run
+@click.option("--purge", is_flag=True, help="Also remove revisions, allowed projects and configuration.")
+def uninstall(dry_run: bool, purge: bool) -> None:
+    """Take back what install did; what taowatch knows stays.
+
+    Example: taowatch uninstall --dry-run
+    """
+    from taowatch.commands.install import uninstall as run
+
+    _finish(run(_paths(), os.environ, dry_run, purge))
+
+
+@taowatch.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """What is missing on this machine, and the command that mends it.
+
+    Example: taowatch doctor
+    """
+    from taowatch.commands.doctor import doctor as run
+
+    _finish(run(_paths(), os.environ), as_json)
+
+
+@taowatch.command()
+@click.option("-n", "lines", default=50, show_default=True, type=click.IntRange(min=0), help="How many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added; ctrl-C ends.")
+def logs(lines: int, follow: bool) -> None:
+    """The daemon's log.
+
+    Example: taowatch logs -n 20
+    """
+    from taowatch.commands.logs import follow as run_on
+    from taowatch.commands.logs import logs as run
+
+    if not follow:
+        _finish(run(_paths(), lines))
+    added = run_on(_paths())  # before the rest is shown, so that nothing falls in between
+    show(run(_paths(), lines))
+    for text in added:
+        click.echo(text)
 
 
 @taowatch.command()

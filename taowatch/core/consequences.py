@@ -30,10 +30,12 @@ def follow(state: State, now: float) -> State:
     since = {c.identity: c.since for c in state.conflicts}
     found = conflict.find(state.files, jobs, state.lost)
     conflicts = tuple(replace(c, since=since.get(c.identity, now)) for c in found)
-    kept = state.kept & {c.identity for c in conflicts}
+    identities = {c.identity for c in conflicts}
+    kept, later = (state.kept | state.kept_before) & identities, state.kept_before - identities
     held = {job.mounts_file for job in jobs}
     notices = {path: notice for path, notice in state.notices.items() if path in held}
-    return with_alerts(replace(state, jobs=jobs, conflicts=conflicts, kept=kept, notices=notices))
+    state = replace(state, jobs=jobs, conflicts=conflicts, kept=kept, kept_before=later, notices=notices)
+    return with_alerts(state)
 
 
 def with_alerts(state: State) -> State:

@@ -23,6 +23,7 @@ from taowatch.core.jobs import (
 from taowatch.core.mapping import Mapping
 from taowatch.core.model import INVALID, MISSING, OK, Conflict, Job, MountsFile, Owner, Project, Revision
 from taowatch.core.owner import is_below, project_behind, writer_of
+from taowatch.core.revisions import thin
 
 CONNECTED = "connected"
 OLDER_FILE = ".tlt_mounts.json"
@@ -55,6 +56,8 @@ class State:
     config: Config = field(default_factory=Config)
     files: dict[str, MountsFile] = field(default_factory=dict)
     revisions: tuple[Revision, ...] = ()
+    asked: dict[str, str] = field(default_factory=dict)
+    """By mounts file: the digest of the content that was last asked to be kept."""
     timeline: tuple[Moment, ...] = ()
     """What each mounts file gave since when, as far as it was watched: what a launcher was started with."""
     containers: dict[str, Container] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class State:
     """Watched folders that are not there."""
     kept: frozenset[Identity] = frozenset()
     """Conflicts for which the user chose Keep: true, but told no more."""
+    kept_before: frozenset[Identity] = frozenset()
+    """What was kept when an earlier daemon ended; each counts once its conflict is found again."""
     restoring: frozenset[str] = frozenset()
     """Mounts files that taowatch is putting back by itself at this moment."""
     gave_up: frozenset[str] = frozenset()
@@ -135,7 +140,10 @@ def apply(state: State, event: events.Event, now: float) -> tuple[State, list[Ef
 def _mapping_changed(state: State, event: events.MappingChanged, now: float) -> tuple[State, list[Effect]]:
     sources = [mount.real_source for mount in event.mapping.mounts]
     known = next((r for r in reversed(state.revisions) if r.path == event.path), None)
-    same = known if known is not None and _is_kept_as(known, event) else None
+    # The latest that was asked for counts, not the latest that is on disk yet: in a burst the file may be back at an
+    # older content before the newer one was kept, and its return is a revision too.
+    asked = state.asked.get(event.path, known.digest if known is not None else None)
+    same = known if known is not None and event.digest == asked and _is_kept_as(known, event) else None
     owner = same.owner if same else writer_of(sources, event.kernels, event.notebooks)
     file = MountsFile(
         path=event.path,
@@ -149,7 +157,8 @@ def _mapping_changed(state: State, event: events.MappingChanged, now: float) -> 
         awaits=event.awaits,
     )
     effects: list[Effect] = [Log(_read_text(file), warning=event.state == INVALID)]
-    if event.content is not None and event.content.strip() and event.digest and not same:
+    if event.content is not None and event.content.strip() and event.digest and _is_to_be_kept(known, asked, event):
+        state = replace(state, asked={**state.asked, event.path: event.digest})
         binds = tuple(sorted(event.mapping.binds().items())) if event.state == OK else None
         effects.append(KeepRevision(event.path, event.content, event.digest, binds, event.written_at or 0.0, owner))
     effects += _follow_mapping(state, file, event.content)
@@ -163,6 +172,12 @@ def _mapping_changed(state: State, event: events.MappingChanged, now: float) -> 
         gave_up=state.gave_up - {event.path},
     )
     return _look_at_launchers_again(state, event.path, first), effects
+
+
+def _is_to_be_kept(known: Revision | None, asked: str | None, event: events.MappingChanged) -> bool:
+    if event.digest != asked:
+        return True
+    return known is not None and known.digest == event.digest and not _is_kept_as(known, event)
 
 
 def _is_kept_as(revision: Revision, event: events.MappingChanged) -> bool:
@@ -198,7 +213,7 @@ def _read_text(file: MountsFile) -> str:
 
 def _revision_kept(state: State, revision: Revision) -> State:
     others = tuple(r for r in state.revisions if r.number != revision.number)
-    revisions = tuple(sorted((*others, revision), key=lambda r: r.number))[-_REVISIONS_IN_MEMORY:]
+    revisions = thin(sorted((*others, revision), key=lambda r: r.number), _REVISIONS_IN_MEMORY)
     file = state.files.get(revision.path)
     files = state.files
     if file is not None and file.digest == revision.digest:

@@ -192,12 +192,13 @@ def _project_lines(projects: list[dict[str, Any]]) -> list[str]:
 
 def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
     if daemon["running"]:
-        running = f"running (pid {daemon['pid']}, since {daemon['since']})"
+        since = f", since {daemon['since']}" if daemon["since"] else ""
+        running = f"running (pid {daemon['pid']}{since})"
     else:
         running = "not running: no warnings will come. Start it: systemctl --user start taowatch, or taowatch daemon"
     return [
         "",
         f"Daemon  {running}",
-        f"  Docker: {daemon['docker']}",
+        f"  Docker: {daemon['docker']}" + (f" ({daemon['engine']})" if daemon.get("engine") else ""),
         f"  Notifications: {daemon['notifications']}",
     ]

@@ -19,6 +19,7 @@ from dbus_fast.aio import MessageBus
 
 from taowatch.core.effects import Alert
 from taowatch.core.events import ActionChosen, DesktopChanged, Event
+from taowatch.sinks.shown import Memory
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +27,25 @@ DESKTOP = "desktop"
 _NAME = "org.freedesktop.Notifications"
 _PATH = "/org/freedesktop/Notifications"
 _TIMEOUT = 2.0
+_NOTIFY_TIMEOUT = 25.0
+"""As the bus itself gives up. Earlier, a slow server might show what we then show again, not knowing its id."""
 _LONGEST_PAUSE = 60.0
+_PACE = 0.3
+"""Seconds between two rounds of changes on the desktop: a burst shows its last state, and servers refuse a flood."""
+_NO_SERVER = "no notification server on the session bus"
 _URGENCY = {"critical": 2, "warning": 1, "info": 0}
 
 
 class Desktop:
     """The notification server, whoever it is at the moment. Lives in the event loop."""
 
-    def __init__(self, environ: Mapping[str, str], emit: Callable[[Event], None]) -> None:
+    def __init__(self, environ: Mapping[str, str], emit: Callable[[Event], None], memory: Memory | None = None) -> None:
         self._environ = environ
         self._emit = emit
+        self._memory = memory or Memory(None)
         self._wanted: dict[str, Alert] = {}
         self._shown: dict[str, tuple[int, Alert]] = {}
+        self._settled = False
         self._wake = asyncio.Event()
         self._bus: MessageBus | None = None
         self._body_markup = False
@@ -63,6 +71,11 @@ class Desktop:
         self._wanted.pop(key, None)
         self._wake.set()
 
+    def settle(self) -> None:
+        """What an earlier daemon showed and nobody asked for since is over."""
+        self._settled = True
+        self._wake.set()
+
     async def _run(self) -> None:
         pause = 1.0
         while True:
@@ -75,7 +88,7 @@ class Desktop:
                 log.debug("desktop", exc_info=True)
                 reason = _reason(error)
             self._bus = None
-            self._shown.clear()
+            self._remember()
             self._say(reason)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -102,7 +115,8 @@ class Desktop:
         try:
             await self._meet_server(bus)
             while not gone.done():
-                await self._reconcile(bus)
+                if await self._reconcile(bus):
+                    await asyncio.sleep(_PACE)
                 await self._wake.wait()
         finally:
             # Not cancelled: the library sets its result when the connection ends, and may not find it cancelled.
@@ -114,26 +128,50 @@ class Desktop:
         has_owner = await _call(
             bus, "NameHasOwner", "s", [_NAME], name="org.freedesktop.DBus", path="/org/freedesktop/DBus"
         )
-        self._shown.clear()
+        self._remember()
         if not has_owner[0]:
-            self._say("no notification server on the session bus")
+            self._say(_NO_SERVER)
             return
+        # Ids mean something to the very server that gave them: names are unique on a bus, and each bus has an id.
+        bus_id = await _call(bus, "GetId", name="org.freedesktop.DBus", path="/org/freedesktop/DBus")
+        owner = await _call(
+            bus, "GetNameOwner", "s", [_NAME], name="org.freedesktop.DBus", path="/org/freedesktop/DBus"
+        )
+        self._memory.meet(f"{bus_id[0]} {owner[0]}")
         capabilities = (await _call(bus, "GetCapabilities"))[0]
         self._body_markup = "body-markup" in capabilities
         self._actions = "actions" in capabilities
         self._say(DESKTOP)
 
-    async def _reconcile(self, bus: MessageBus) -> None:
+    async def _reconcile(self, bus: MessageBus) -> bool:
+        """Whether anything had to be done."""
         self._wake.clear()
         if self._state != DESKTOP:
-            return
-        for key in [key for key in self._shown if key not in self._wanted]:
-            id, _ = self._shown.pop(key)
+            return False
+        over = [self._shown.pop(key)[0] for key in list(self._shown) if key not in self._wanted]
+        over += self._memory.take_all(set(self._wanted)) if self._settled else []
+        for id in over:
             await _call(bus, "CloseNotification", "u", [id])
+        told = 0
         for key, alert in list(self._wanted.items()):
             id, shown = self._shown.get(key, (0, None))
-            if shown != alert:
-                self._shown[key] = (await self._notify(bus, alert, id), alert)
+            if shown == alert:
+                continue
+            if shown is None:
+                id, same = self._memory.take(alert)
+                if same:
+                    self._shown[key] = (id, alert)
+                    continue
+            self._shown[key] = (await self._notify(bus, alert, id), alert)
+            told += 1
+        if over or told:
+            self._memory.save(self._shown)
+        return bool(over or told)
+
+    def _remember(self) -> None:
+        """What is shown may still be there, if the same server is met again."""
+        self._memory.keep(self._shown)
+        self._shown.clear()
 
     async def _notify(self, bus: MessageBus, alert: Alert, replaces: int) -> int:
         actions = [word for pair in alert.actions for word in pair] if self._actions else []
@@ -144,7 +182,7 @@ class Desktop:
             "category": Variant("s", "device.error"),
         }
         arguments = ["taowatch", replaces, "dialog-warning", alert.title, body, actions, hints, 0]
-        answer = await _call(bus, "Notify", "susssasa{sv}i", arguments)
+        answer = await _call(bus, "Notify", "susssasa{sv}i", arguments, timeout=_NOTIFY_TIMEOUT)
         return int(answer[0])
 
     def _message(self, message: Message) -> None:
@@ -187,6 +225,24 @@ def bus_address(environ: Mapping[str, str]) -> str | None:
     return None
 
 
+async def server_state(environ: Mapping[str, str]) -> str:
+    """DESKTOP where a notification server answers on the session bus now, else the reason why not."""
+    try:
+        bus = await asyncio.wait_for(MessageBus(bus_address=bus_address(environ)).connect(), _TIMEOUT)
+        try:
+            has_owner = await _call(
+                bus, "NameHasOwner", "s", [_NAME], name="org.freedesktop.DBus", path="/org/freedesktop/DBus"
+            )
+            if not has_owner[0]:
+                return _NO_SERVER
+            await _call(bus, "GetCapabilities")
+            return DESKTOP
+        finally:
+            bus.disconnect()
+    except Exception as error:  # no bus, no server, or one that does not answer: all are reasons
+        return _reason(error)
+
+
 async def _call(
     bus: MessageBus,
     member: str,
@@ -194,6 +250,7 @@ async def _call(
     body: list[Any] | None = None,
     name: str = _NAME,
     path: str = _PATH,
+    timeout: float = _TIMEOUT,
 ) -> list[Any]:
     """One call by the well-known name, never starting a service for it. Raises ConnectionError with the answer."""
     message = Message(
@@ -206,7 +263,7 @@ async def _call(
         flags=MessageFlag.NO_AUTOSTART,
     )
     try:
-        reply = await asyncio.wait_for(bus.call(message), _TIMEOUT)
+        reply = await asyncio.wait_for(bus.call(message), timeout)
     except asyncio.TimeoutError:
         raise ConnectionError(f"the notification server does not answer ({member})") from None
     if reply is None or reply.message_type is MessageType.ERROR:

@@ -19,13 +19,16 @@ from typing import Any
 from taowatch.core.effects import KeepRevision
 from taowatch.core.mapping import digest
 from taowatch.core.model import Owner, Revision
+from taowatch.core.revisions import thin
 from taowatch.errors import TaowatchError
 from taowatch.paths import private_directory, write_atomically
 
 log = logging.getLogger(__name__)
 
 KEEP = 1000
-"""Revisions kept; the oldest go first."""
+"""Revisions kept; the oldest go first, but never the last one of a mapping."""
+_SLACK = 100
+"""How many more there may be, because thinning out reads them all."""
 
 
 class History:
@@ -33,6 +36,7 @@ class History:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._said: set[int] = set()
 
     def add(self, effect: KeepRevision) -> Revision:
         """Keep a content, on disk when this returns; where it is the latest already, that revision is returned.
@@ -45,18 +49,21 @@ class History:
         while True:
             numbers = self._numbers()
             latest = self._latest(numbers, effect.path)
-            if latest is not None and latest.digest == effect.digest:
+            # What was refused while a source was missing is another revision once the launcher accepts it.
+            better = latest is not None and latest.binds is None and effect.binds is not None
+            if latest is not None and latest.digest == effect.digest and not better:
                 return latest
-            number = max(numbers, default=0) + 1
+            number = max([*numbers, *self._numbers(".damaged")], default=0) + 1
             revision = Revision(number, effect.path, effect.digest, effect.written_at, effect.binds, effect.owner)
             if self._create(revision, effect.content):
                 self._prune(numbers)
                 return revision
 
     def revisions(self, last: int | None = None) -> list[Revision]:
-        """The readable revisions, oldest first; with `last`, only that many of the latest."""
-        numbers = sorted(self._numbers())[-last if last else None :]
-        return [revision for number in numbers if (revision := self._revision(number)) is not None]
+        """The readable revisions, oldest first; with `last`, that many of the latest, and of the older ones the newest
+        of each mapping."""
+        found = [revision for number in sorted(self._numbers()) if (revision := self._revision(number)) is not None]
+        return list(thin(found, last)) if last else found
 
     def content(self, number: int) -> bytes:
         """The bytes of a revision. Raises TaowatchError where there is none of this number."""
@@ -93,12 +100,13 @@ class History:
         write_atomically(target, content, mode)
         return kept
 
-    def _numbers(self) -> list[int]:
+    def _numbers(self, suffix: str = ".json") -> list[int]:
         try:
             names = os.listdir(self._directory)
         except FileNotFoundError:
             return []
-        return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+        stems = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+        return [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
 
     def _latest(self, numbers: list[int], path: str) -> Revision | None:
         for number in sorted(numbers, reverse=True):
@@ -121,8 +129,13 @@ class History:
         return True
 
     def _prune(self, numbers: list[int]) -> None:
-        for number in sorted(numbers)[: -KEEP + 1]:
-            self._file(number).unlink(missing_ok=True)
+        if len(numbers) < KEEP + _SLACK:
+            return
+        all = self.revisions()
+        kept = {revision.number for revision in thin(all, KEEP)}
+        for revision in all:
+            if revision.number not in kept:
+                self._file(revision.number).unlink(missing_ok=True)
 
     def _file(self, number: int) -> Path:
         return self._directory / f"{number:06d}.json"
@@ -145,14 +158,44 @@ class History:
         """The stored revision, or None where it is gone or damaged; a damaged one is set aside and said."""
         file = self._file(number)
         try:
-            stored: dict[str, Any] = json.loads(file.read_bytes())
-            if digest(base64.b64decode(stored["content"])) != stored["digest"]:
-                raise ValueError("its content does not fit its digest")
-            Owner(**stored["owner"])
+            stored = json.loads(file.read_bytes())
+            _check(stored)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("revision %d is damaged (%s); set aside as %s.damaged", number, error, file.name)
-            file.rename(file.with_suffix(".damaged"))
+        except OSError as error:
+            self._say(number, f"revision {number} cannot be read and is passed over: {error.strerror}")
             return None
-        return stored
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self._set_aside(file, f"revision {number} is damaged ({error})")
+            return None
+        found: dict[str, Any] = stored
+        return found
+
+    def _set_aside(self, file: Path, text: str) -> None:
+        try:
+            file.rename(file.with_suffix(".damaged"))
+        except OSError as error:  # a read-only file system: it is passed over where it lies
+            self._say(int(file.stem), f"{text}, and cannot be set aside: {error.strerror}")
+        else:
+            log.warning("%s; set aside as %s.damaged", text, file.stem)
+
+    def _say(self, number: int, text: str) -> None:
+        if number not in self._said:
+            self._said.add(number)
+            log.warning("%s", text)
+
+
+def _check(stored: Any) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError where this is no revision."""
+    if digest(base64.b64decode(stored["content"], validate=True)) != stored["digest"]:
+        raise ValueError("its content does not fit its digest")
+    if not isinstance(stored["path"], str) or not isinstance(stored["written_at"], int | float):
+        raise ValueError("its path or time is none")
+    binds = stored["binds"]
+    if binds is not None and not all(
+        isinstance(destination, str) and isinstance(source, str) for destination, source in binds
+    ):
+        raise ValueError("its mounts are none")
+    owner = Owner(**stored["owner"])
+    if not all(text is None or isinstance(text, str) for text in (owner.project, owner.notebook, owner.what)):
+        raise ValueError("its owner is none")

@@ -42,17 +42,18 @@ class FoldersSource:
         """Watch exactly these folders. Each is from now on what it is at this moment, or when it comes into being."""
         self._first_seen = {path: self._first_seen.get(path) or _inode(path) for path in paths}
         self._ended &= self._first_seen.keys()
-        self._look()
+        self.look_again()
 
     def _hint(self, directory: str, name: str, finished: bool) -> None:
         if not self._hinted:
             self._hinted = True
-            self._loop.call_soon_threadsafe(self._look)
+            self._loop.call_soon_threadsafe(self.look_again)
 
     def _deleted(self, path: str) -> None:
         self._ended.add(path)
 
-    def _look(self) -> None:
+    def look_again(self) -> None:
+        """Compare each folder with what it was."""
         self._hinted = False
         self._arm()
         lost, absent = set(), set()

@@ -57,7 +57,7 @@ class MountsFileSource:
     def look_again(self) -> None:
         """Read the file whatever the events said: after a resume, a reload, or lost events."""
         self._arm()
-        self._look(final=True)
+        self._look(final=False)  # it may be half written at this very moment
 
     def _hint(self, directory: str, name: str, finished: bool) -> None:
         # In the reader thread: filter and pass on. One pending hint is enough, which also takes the edge off bursts.

@@ -15,6 +15,7 @@ from taowatch.core.model import Project
 from taowatch.core.resolved import Resolved, resolve
 from taowatch.core.settings import BadSettings, ProjectSettings, parse_project
 from taowatch.core.trust import Ownership, writable_by_others
+from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.paths import Paths
 from taowatch.sources.notebook_files import notebooks_of, read_facts
@@ -91,7 +92,7 @@ def _notebook(directory: Path, settings: ProjectSettings) -> Path | None:
 
 def read_projects(paths: Paths) -> tuple[Project, ...]:
     """Every directory that was ever allowed and is still there, and whether it is allowed as it stands."""
-    return tuple(project for entry in _entries(paths) if (project := _project(paths, entry)) is not None)
+    return tuple(project for entry in _entries(paths) if (project := _project_or_none(paths, entry)) is not None)
 
 
 def _entries(paths: Paths) -> list[dict[str, str]]:
@@ -103,6 +104,14 @@ def _entries(paths: Paths) -> list[dict[str, str]]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s is damaged and passed over: %s", file, error)
     return entries
+
+
+def _project_or_none(paths: Paths, entry: dict[str, str]) -> Project | None:
+    try:
+        return _project(paths, entry)
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        log.warning("an allowed project is damaged and passed over: %s", printable(str(error)[:200]))
+        return None
 
 
 def _project(paths: Paths, entry: dict[str, str]) -> Project | None:

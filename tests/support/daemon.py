@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,16 @@ from tests.support.waiting import wait_until
 
 
 class Daemon:
-    """`taowatch daemon` in a given environment."""
+    """`taowatch daemon` in a given environment, possibly behind a program that prepares it and then becomes it."""
 
-    def __init__(self, environment: Mapping[str, str], env_overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        env_overrides: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.environment = {**environment, **(env_overrides or {})}
+        self.prefix = tuple(prefix)
         self.process: subprocess.Popen[bytes] | None = None
         self._log = Path(tempfile.mkdtemp(dir=self.environment["XDG_RUNTIME_DIR"], prefix="log-")) / "stderr"
 
@@ -27,7 +33,7 @@ class Daemon:
         """Start it and wait until its snapshot names this very process."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "taowatch", "daemon"],
+                [*self.prefix, sys.executable, "-m", "taowatch", "daemon"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -59,7 +65,7 @@ class Daemon:
     def snapshot(self) -> dict[str, Any]:
         """The status file as it stands; empty before there is one."""
         path = Path(self.environment["XDG_RUNTIME_DIR"]) / "taowatch/status.json"
-        with suppress(FileNotFoundError, json.JSONDecodeError):
+        with suppress(FileNotFoundError, ValueError):
             found: dict[str, Any] = json.loads(path.read_text())
             return found
         return {}

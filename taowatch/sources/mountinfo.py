@@ -1,0 +1,102 @@
+"""Which file systems lie where: some never tell of changes, and a home may come and go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import select
+
+log = logging.getLogger(__name__)
+
+_SILENT = re.compile(
+    r"nfs\d?|cifs|smb\d?|9p|drvfs|v9fs|virtiofs|vboxsf|vmhgfs|prl_fs|ceph|afs|coda|lustre|gpfs|beegfs|pvfs2|glusterfs"
+    r"|fuse(blk|\..+)?|autofs"
+)
+"""Others change their files without this kernel's knowledge: no inotify event comes."""
+
+
+def file_systems(text: str) -> dict[str, str]:
+    """/proc/self/mountinfo -> type of what is mounted at each point; a later mount covers an earlier one."""
+    found = {}
+    for line in text.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields = left.split(" ")
+        if separator and len(fields) >= 5 and right:
+            found[_unescaped(fields[4])] = right.split(" ")[0]
+    return found
+
+
+def type_at(mounts: dict[str, str], path: str) -> str:
+    """The type of the file system on which a real path lies; empty where nothing is known."""
+    while path not in mounts:
+        if path in ("", "/"):
+            return ""
+        path = os.path.dirname(path)
+    return mounts[path]
+
+
+def is_silent(kind: str) -> bool:
+    """Whether a file system of this type has to be polled."""
+    return bool(_SILENT.fullmatch(kind))
+
+
+def read() -> dict[str, str]:
+    """The mounts of this process; none where there is no /proc."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            return file_systems(os.fsdecode(file.read()))
+    except OSError as error:
+        log.debug("mountinfo: %s", error)
+        return {}
+
+
+class Changes:
+    """A descriptor that becomes readable when something is mounted or unmounted, for an event loop."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        # The file itself is always readable; a change shows as an exceptional condition, which only an epoll of our
+        # own can be asked for alone.
+        self._epoll = select.epoll()
+        self._epoll.register(self._file, select.EPOLLPRI)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def take(self) -> bool:
+        """Whether there was a change since the last time."""
+        return bool(self._epoll.poll(0))
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._file)
+
+
+class Table:
+    """The mounts as they are now, read again only after a change: this stands between an overwrite and its warning."""
+
+    def __init__(self) -> None:
+        self._changes: Changes | None = None
+        self._mounts: dict[str, str] = {}
+
+    def current(self) -> dict[str, str]:
+        if self._changes is None:
+            try:
+                self._changes = Changes()
+            except OSError as error:
+                log.debug("mountinfo: %s", error)
+                return {}
+            self._mounts = read()
+        elif self._changes.take():
+            self._mounts = read()
+        return self._mounts
+
+    def close(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+            self._changes = None
+
+
+def _unescaped(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
