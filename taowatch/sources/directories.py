@@ -41,6 +41,16 @@ _OPENED = Mask(InotifyConstants.IN_OPEN)
 _FINISHED = InotifyConstants.IN_CLOSE_WRITE | InotifyConstants.IN_MOVED_TO
 
 
+_limits_said: set[str] = set()
+
+
+def _say_limit(limit: str) -> None:
+    """Limits hold for all watchers of a user, so one line is enough for all of ours."""
+    if limit not in _limits_said:
+        _limits_said.add(limit)
+        log.warning("%s: looked at every %g s instead (`taowatch doctor` says how to raise it)", limit, INTERVAL)
+
+
 class Directories:
     """A set of watched paths that can be replaced at any time. `changed` is called in the reader thread.
 
@@ -121,7 +131,7 @@ class Directories:
             self._inotify.remove_callbacks(old)
         self._polling.watch(polled)
         if limit:
-            problems.append(f"{limit}: looked at every {INTERVAL:g} s instead (`taowatch doctor` says how to raise it)")
+            _say_limit(limit)
         return problems
 
     def _ensure_open(self) -> str:

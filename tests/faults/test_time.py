@@ -22,7 +22,7 @@ def test_what_no_event_told_is_found_within_the_minute(
 ) -> None:
     # After a sleep or a change of the clock there may be no event at all; the round of each minute asks no clock.
     monkeypatch.setattr(daemon, "_MINUTE", 0.2)
-    monkeypatch.setattr(Directories, "watch", lambda *_: [])
+    monkeypatch.setattr(Directories, "watch", lambda *_, **__: [])
     environment["DOCKER_HOST"] = "unix:///nonexistent"
     paths = Paths.of(environment)
     file = home / ".tao_mounts.json"

@@ -91,7 +91,8 @@ def test_the_overwrite_is_told_everywhere_and_undone(story: Story, notifications
     assert "The running job is safe" in shown.body
     assert "Its next tao command is not" in shown.body
 
-    said = story.shell.prompt()
+    # The notification goes out first; the prompt's file is written right behind it.
+    said = wait_until(story.shell.prompt, 2, "the line at a prompt")
     assert f"yolo_v4.ipynb (pid {story.kernels[1].pid}) wrote ~/.tao_mounts.json" in said
     assert story.shell.prompt() == "", "once in each shell is enough"
     assert f"{DESTINATION} of dino train now leads to" in story.daemon.command("status").stdout
