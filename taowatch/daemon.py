@@ -14,7 +14,7 @@ from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from taowatch import __version__, systemd
+from taowatch import __version__, systemd, upgrade
 from taowatch.core import effects, report
 from taowatch.core.events import Event, MappingChanged, ProjectsRead, RestoreFailed, RevisionKept
 from taowatch.core.state import State, step
@@ -64,9 +64,10 @@ class Daemon:
         self._mounted: mountinfo.Changes | None = None
         self._remounting: asyncio.TimerHandle | None = None
         self._ready = False
+        self._upgraded = False
 
-    async def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+    async def run(self) -> bool:
+        """Until SIGTERM or SIGINT; True where the program was upgraded and is to start anew."""
         self._loop.set_exception_handler(_say_lost_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
@@ -82,9 +83,11 @@ class Daemon:
         try:
             await self._work()
         finally:
-            systemd.tell(self._environ, "STOPPING=1")
+            if not self._upgraded:
+                systemd.tell(self._environ, "STOPPING=1")
             tending.cancel()
             await self._stop()
+        return self._upgraded
 
     async def _work(self) -> None:
         while (event := await self._queue.get()) is not None:
@@ -208,6 +211,11 @@ class Daemon:
             self._mounts.look_again()
             self._docker.check()
             self._desktop.settle()
+            installed = upgrade.installed_version()
+            if installed not in (None, __version__):
+                log.info("taowatch is now version %s: starting anew", installed)
+                self._upgraded = True
+                self._queue.put_nowait(None)
         except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
             log.warning("could not look again: %s", printable(str(error)))
 
@@ -254,11 +262,12 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     lock.take()
     _start_log(paths)
     threading.excepthook = _say_dead_thread
-    asyncio.run(_run(paths, environ))
+    if asyncio.run(_run(paths, environ)):
+        upgrade.start_anew()
 
 
-async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
-    await Daemon(paths, environ).run()
+async def _run(paths: Paths, environ: Mapping[str, str]) -> bool:
+    return await Daemon(paths, environ).run()
 
 
 def _say_lost_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
