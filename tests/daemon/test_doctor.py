@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from taowatch.commands.docker_check import docker
 from tests.support.daemon import Daemon
 from tests.support.desktop import NotificationServer
 
@@ -82,3 +85,16 @@ def test_the_launcher_is_known_by_its_package(environment: dict[str, str], tmp_p
         found = examined(Daemon(environment, {"PATH": f"{program.parent}:{environment['PATH']}"}))["launcher"]
         assert (found["state"], version in found["reason"]) == (state, True), found
         directory.rmdir()
+
+
+def test_a_group_that_is_not_active_yet_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "docker.sock"
+    path.touch()
+    group = path.stat().st_gid
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "getgroups", lambda: [])
+    for groups, said in (([group], "this session began before"), ([], "as powerful as root")):
+        monkeypatch.setattr(os, "getgrouplist", lambda *_, groups=groups: groups)
+        found = docker({"DOCKER_HOST": f"unix://{path}"})
+        assert (found.state, said in found.reason) == ("broken", True), found
+        assert "chmod" not in found.mend
