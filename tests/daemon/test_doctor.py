@@ -92,7 +92,7 @@ def test_a_group_that_is_not_active_yet_is_told_from_none(tmp_path: Path, monkey
     path.touch()
     group = path.stat().st_gid
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(os, "getgroups", lambda: [])
+    monkeypatch.setattr(os, "getgroups", list)
     for groups, said in (([group], "this session began before"), ([], "as powerful as root")):
         monkeypatch.setattr(os, "getgrouplist", lambda *_, groups=groups: groups)
         found = docker({"DOCKER_HOST": f"unix://{path}"})
