@@ -101,7 +101,9 @@ class Daemon:
                 # Only now a client that waits for us finds the truth.
                 self._ready = True
                 log.info("ready: taowatch %s watches %s", __version__, self._paths.mounts_file)
-                systemd.tell(self._environ, f"READY=1\nSTATUS=watching {self._paths.mounts_file}")
+                told = f"READY=1\nSTATUS=watching {self._paths.mounts_file}"
+                # Behind the first snapshot, which is written in the same thread.
+                self._on_disk("readiness", partial(systemd.tell, self._environ, told))
 
     async def _stop(self) -> None:
         self._mounts.stop()

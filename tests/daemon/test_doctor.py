@@ -14,6 +14,7 @@ import pytest
 from taowatch.commands.docker_check import docker
 from tests.support.daemon import Daemon
 from tests.support.desktop import NotificationServer
+from tests.support.waiting import wait_until
 
 
 def examined(daemon: Daemon) -> dict[str, dict[str, Any]]:
@@ -56,6 +57,7 @@ def test_what_works_is_said_too(
         found[name] for name in ("python", "daemon", "hook", "desktop", "inotify", "home", "state", "mounts file")
     } == {"ok"}
     status = Path(environment["XDG_RUNTIME_DIR"]) / "taowatch/status.json"
+    wait_until(lambda: "not asked yet" not in status.read_text(), 15, "all that changes the snapshot by itself")
     status.write_text(status.read_text().replace('"taowatch": "', '"taowatch": "0.0.'))
     assert "is of version" in examined(running)["daemon"]["reason"]
 
