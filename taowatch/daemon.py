@@ -13,31 +13,47 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Protocol
 
 from taowatch import __version__, systemd, upgrade
 from taowatch.core import effects, report
-from taowatch.core.events import Event, MappingChanged, ProjectsRead, RestoreFailed, RevisionKept
+from taowatch.core.consequences import wanted_files
+from taowatch.core.events import ConfigRead, Event, MappingChanged, RestoreFailed, RevisionKept
 from taowatch.core.state import State, step
 from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
 from taowatch.paths import Paths, private_directory, remove_leftovers
 from taowatch.sinks import prompt, status_file
+from taowatch.sinks.command import run_command
 from taowatch.sinks.desktop import Desktop
 from taowatch.sinks.history import History
 from taowatch.sinks.kept import Kept
+from taowatch.sinks.own_mounts import follow_mapping
+from taowatch.sinks.protection import Protection
 from taowatch.sinks.shown import Memory
 from taowatch.sources import mountinfo
+from taowatch.sources.configuration import read_config
 from taowatch.sources.docker import DockerSource
+from taowatch.sources.folders import FoldersSource
+from taowatch.sources.launches import LaunchesSource
 from taowatch.sources.mounts_file import MountsFileSource
 from taowatch.sources.processes import Ends, Processes
-from taowatch.sources.projects import read_projects
+from taowatch.sources.project_files import ProjectsSource
 
 log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
 _MINUTE = 60.0
 _MOUNTS_SETTLE = 0.1
+
+
+class Source(Protocol):
+    """A part that watches a piece of the world."""
+
+    def stop(self) -> None: ...
+
+    def is_alive(self) -> bool: ...
 
 
 class Daemon:
@@ -54,11 +70,17 @@ class Daemon:
         self._state = State(str(paths.mounts_file), str(paths.home), kept_before=self._kept.read())
         self._desktop = Desktop(environ, self._put, Memory(paths.shown))
         self._ends = Ends(self._put)
-        processes = Processes(paths.home)
-        self._mounts = MountsFileSource(paths.mounts_file, paths.home, self._put, processes.kernels_and_launchers)
-        self._docker = DockerSource(environ, self._put_from_thread, processes.launcher_of)
+        self._processes = Processes(paths.home)
+        self._mounts: dict[str, MountsFileSource] = {}
+        self._projects = ProjectsSource(paths, self._put)
+        self._folders = FoldersSource(self._put)
+        self._launches = LaunchesSource(paths.home, environ, self._put, self._processes.launchers)
+        self._docker = DockerSource(environ, self._put_from_thread, self._processes.launcher_of)
+        self._protection = Protection(paths.protected)
         # One thread for all that touches the disk: in order, and a slow or hung disk holds no warning up.
         self._disk = ThreadPoolExecutor(1, "disk")
+        # Another one for the user's command, which may take its time.
+        self._commands = ThreadPoolExecutor(1, "command")
         self._status_due = False
         self._failing: set[str] = set()
         self._mounted: mountinfo.Changes | None = None
@@ -74,8 +96,12 @@ class Daemon:
         self._loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._tidy()
         self._remember()
-        self._put(ProjectsRead(read_projects(self._paths)))
-        self._mounts.start()
+        self._put(ConfigRead(read_config(self._paths)))
+        self._on_disk("the mode of the mounts file", self._protection.give_back)  # after a crash
+        self._folders.start()
+        self._launches.start()
+        self._projects.start()
+        self._watch_files(wanted_files(self._state))
         self._desktop.start()
         self._docker.start()
         self._watch_mounts()
@@ -97,6 +123,8 @@ class Daemon:
                 self._on_disk("what was kept", partial(self._kept.write, self._state.kept))
             for effect in wanted:
                 self._perform(effect)
+                if isinstance(effect, effects.Notify):
+                    await asyncio.sleep(0)  # the notification goes out before the rest, which nobody waits for
             if not self._ready and isinstance(event, MappingChanged):
                 # Only now a client that waits for us finds the truth.
                 self._ready = True
@@ -106,7 +134,8 @@ class Daemon:
                 self._on_disk("readiness", partial(systemd.tell, self._environ, told))
 
     async def _stop(self) -> None:
-        self._mounts.stop()
+        for source in self._watchers():
+            source.stop()
         self._ends.stop()
         await self._loop.run_in_executor(None, self._docker.stop)
         await self._desktop.stop()
@@ -115,7 +144,9 @@ class Daemon:
         if self._mounted is not None:
             self._loop.remove_reader(self._mounted.fileno())
             self._mounted.close()
+        self._on_disk("the mode of the mounts file", self._protection.give_back)
         self._disk.shutdown()
+        self._commands.shutdown(wait=False, cancel_futures=True)
         for left in (self._paths.alert("bash"), self._paths.status):  # without us they would stay for ever
             try:
                 left.unlink(missing_ok=True)
@@ -138,10 +169,36 @@ class Daemon:
                 self._on_disk("the history", lambda: self._keep(effect))
             case effects.Restore(revision, key):
                 self._on_disk("restore", lambda: self._restore(revision, key))
+            case effects.WatchFiles(wanted):
+                self._watch_files(wanted)
+            case effects.WatchFolders(folders):
+                self._folders.watch(folders)
+            case effects.ReadAgain(file):
+                if file in self._mounts:
+                    self._mounts[file].look_again()
+            case effects.FollowMapping(file, content, at):
+                self._on_disk("the project's own mounts file", lambda: self._follow(file, content, at))
+            case effects.Protect(files):
+                self._on_disk("the mode of the mounts file", lambda: self._protection.protect(files))
+            case effects.RunCommand(command, document):
+                self._commands.submit(run_command, command, document, self._environ)
             case effects.WatchLauncher(pid):
                 self._ends.watch(pid)
             case effects.Log(text, warning):
                 log.log(logging.WARNING if warning else logging.INFO, "%s", printable(text))
+
+    def _watchers(self) -> tuple[Source, ...]:
+        return (*self._mounts.values(), self._projects, self._folders, self._launches)
+
+    def _watch_files(self, wanted: tuple[str, ...]) -> None:
+        for path in self._mounts.keys() - set(wanted):
+            self._mounts.pop(path).stop()
+        self._launches.watch(wanted)
+        for path in wanted:
+            if path not in self._mounts:
+                source = MountsFileSource(path, self._paths.home, self._put, self._processes.kernels_and_launchers)
+                self._mounts[path] = source
+                source.start()
 
     def _on_disk(self, what: str, work: Callable[[], None]) -> None:
         """Work for the disk's thread. A failure is logged, once, and keeps nothing else from being done."""
@@ -167,6 +224,10 @@ class Daemon:
     def _keep(self, effect: effects.KeepRevision) -> None:
         self._put_from_thread(RevisionKept(self._history.add(effect)))
 
+    def _follow(self, file: str, content: bytes, written_at: float) -> None:
+        if follow_mapping(Path(file), content, written_at):
+            log.info("%s follows the common mounts file", file)
+
     def _restore(self, revision: int, key: str) -> None:
         try:
             restored = self._history.restore(revision, by="taowatch (Restore button)")
@@ -180,7 +241,10 @@ class Daemon:
 
     def _reload(self) -> None:
         systemd.tell(self._environ, f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        self._put(ProjectsRead(read_projects(self._paths)))
+        try:
+            self._put(ConfigRead(read_config(self._paths)))
+        except TaowatchError as error:  # a service that runs is not ended by a slip of the pen
+            log.warning("the configuration stays as it was: %s", printable(str(error)))
         self._reconcile()
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
@@ -204,13 +268,13 @@ class Daemon:
             if time.monotonic() - last > _MINUTE - 1:
                 last = time.monotonic()
                 self._reconcile()
-            if self._mounts.is_alive() and self._docker.is_alive():
+            if all(source.is_alive() for source in (*self._watchers(), self._docker)):
                 systemd.tell(self._environ, "WATCHDOG=1")
 
     def _reconcile(self) -> None:
         """Events are hints: some are lost (an overflow, a suspend, a hung engine), and file systems come and go."""
         try:
-            self._mounts.look_again()
+            self._look_again()
             self._docker.check()
             self._desktop.settle()
             installed = upgrade.installed_version()
@@ -220,6 +284,12 @@ class Daemon:
                 self._queue.put_nowait(None)
         except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
             log.warning("could not look again: %s", printable(str(error)))
+
+    def _look_again(self) -> None:
+        for source in self._mounts.values():
+            source.look_again()
+        self._folders.look_again()
+        self._projects.look_again()
 
     def _watch_mounts(self) -> None:
         try:
@@ -238,7 +308,7 @@ class Daemon:
     def _look_after_mounts(self) -> None:
         self._remounting = None
         try:
-            self._mounts.look_again()
+            self._look_again()
         except OSError as error:  # it may be gone again already, which is another change
             log.debug("%s", error)
 
@@ -259,9 +329,10 @@ class Daemon:
 
 
 def run(paths: Paths, environ: Mapping[str, str]) -> None:
-    """Run the daemon in the foreground. Raises TaowatchError where one runs already."""
+    """Run the daemon in the foreground. Raises TaowatchError where one runs already or the configuration is wrong."""
     lock = Lock(paths.lock)
     lock.take()
+    read_config(paths)
     _start_log(paths)
     threading.excepthook = _say_dead_thread
     if asyncio.run(_run(paths, environ)):

@@ -59,6 +59,11 @@ class Paths:
         return self.state / "shell"
 
     @property
+    def protected(self) -> Path:
+        """Which mounts files are read-only because of us."""
+        return self.state / f"protected-{self.host}.json"
+
+    @property
     def log(self) -> Path:
         return self.state / f"log-{self.host}.txt"
 

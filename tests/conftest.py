@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -131,9 +131,9 @@ def launcher(docker_engine: Engine, environment: dict[str, str]) -> Iterator[Cal
     components.requires("launcher")
     started: list[Launcher] = []
 
-    def start(*arguments: str, cwd: Path | None = None, **more: str) -> Launcher:
+    def start(*arguments: str, cwd: Path | None = None, through: Sequence[str] = (), **more: str) -> Launcher:
         started.append(Launcher({**environment, **more}, docker_engine))
-        return started[-1].start(*arguments, cwd=cwd)
+        return started[-1].start(*arguments, cwd=cwd, through=through)
 
     yield start
     for each in started:

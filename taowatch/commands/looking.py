@@ -40,6 +40,7 @@ def _seen(paths: Paths, environ: Mapping[str, str]) -> Iterator[events.Event]:
         written_at=reading.written_at,
         kernels=kernels,
         notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
+        awaits=reading.awaits,
     )
     yield events.LaunchersSeen(launchers)
 

@@ -1,50 +1,72 @@
-"""`taowatch init`, `allow`, `deny` and `env`: a directory becomes a project, is trusted, and gives its variables."""
+"""`taowatch init`, `allow` and `deny`: a directory becomes a project, and is trusted or not."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from taowatch.core.layout import LAYOUTS, Variable, default_name, mounts, variables
+from taowatch.commands.env import env, exported
+from taowatch.commands.where import existing, user
+from taowatch.core.layout import LAYOUTS, Variable
 from taowatch.core.mapping import digest
-from taowatch.core.quoting import bash, fish
+from taowatch.core.quoting import bash
+from taowatch.core.resolved import Resolved
 from taowatch.core.settings import ProjectSettings, project_text
 from taowatch.core.wording import printable
 from taowatch.errors import USAGE, TaowatchError
 from taowatch.paths import Paths, private_directory, write_atomically
 from taowatch.render import Result
+from taowatch.sinks.own_mounts import follow_mapping
 from taowatch.sinks.shell_snippets import remove_snippet, write_snippet
-from taowatch.sources.projects import FILE, read_settings
+from taowatch.sources.notebook_files import notebooks_of, read_facts
+from taowatch.sources.projects import FILE, read_settings, refuse_if_open, resolve_project
 
-SECRET = frozenset({"KEY"})
+Choose = Callable[[Sequence[Path]], Path]
+"""Asks which of several notebooks is meant."""
 
 
-def init(paths: Paths, directory: Path, layout: str) -> Result:
-    """Write `.taowatch.toml` where there is none, allow the project, and show its variables."""
-    directory = _real(directory)
-    if layout not in LAYOUTS:
+def init(paths: Paths, target: Path, layout: str | None, choose: Choose | None = None) -> Result:
+    """Write `.taowatch.toml` where there is none, allow the project, and show its variables.
+
+    `target` is a directory or a notebook in it. Raises TaowatchError where several notebooks could be meant and there
+    is nobody to ask.
+    """
+    if layout is not None and layout not in LAYOUTS:
         raise TaowatchError(f"there is no layout {layout}", f"accepted: {', '.join(sorted(LAYOUTS))}", USAGE)
+    directory = existing(target.parent if target.suffix == ".ipynb" else target)
+    if target.suffix == ".ipynb" and not target.is_file():
+        raise TaowatchError(f"there is no notebook {target}", "name one that exists, or its directory", USAGE)
     if not (directory / FILE).exists():
-        settings = ProjectSettings(name=default_name(str(directory)), layout=layout)
-        write_atomically(directory / FILE, project_text(settings).encode(), 0o644)
-    allow(paths, directory)
-    return env(paths, directory, "explain")
+        notebook = target if target.suffix == ".ipynb" else _notebook(paths, directory, choose)
+        settings = ProjectSettings(notebook=notebook.name if notebook else None, layout=layout)
+        write_atomically(directory / FILE, project_text(settings).encode("utf-8", "surrogateescape"), 0o644)
+    said = allow(paths, directory)
+    shown = env(paths, os.environ, directory, "explain")
+    return Result(f"{said.text}\n\n{shown.text}", shown.document)
 
 
 def allow(paths: Paths, directory: Path) -> Result:
-    """Trust the project as it stands: its variables are exported from now on."""
-    directory = _real(directory)
-    settings, content_digest = read_settings(directory)
+    """Trust the project as it stands: its variables are exported from now on. What changed since last time is shown."""
+    directory = existing(directory)
+    settings, content = read_settings(directory)
+    refuse_if_open(directory)
+    resolved, _ = resolve_project(paths, directory)
+    changes = _changes(_entry(paths, directory), content)
+    known = exported(directory, settings, resolved)
+    if settings.isolate:
+        own = paths.launcher_mounts(directory)
+        _prepare_own(own, resolved)
+        known = (*known, Variable("LAUNCHER_MOUNTS", str(own), "host", "config"))
+    write_snippet(paths, directory, resolved.name, known, quiet=settings.quiet)
     private_directory(paths.state)
     private_directory(paths.projects)
-    entry = {"directory": str(directory), "digest": content_digest}
+    entry = {"directory": str(directory), "digest": digest(content), "content": content.decode()}
     write_atomically(_entry(paths, directory), json.dumps(entry).encode())
-    known = _variables(directory, settings)
-    exported = [variable for variable in known if variable.name not in SECRET]
-    write_snippet(paths, directory, _name(directory, settings), exported)
-    return Result(f"Allowed: {printable(str(directory))} exports {len(exported)} variables.")
+    text = f"Allowed: {printable(str(directory))} exports {len(known)} variables."
+    return Result("\n".join([*changes, text]))
 
 
 def deny(paths: Paths, directory: Path) -> Result:
@@ -55,67 +77,35 @@ def deny(paths: Paths, directory: Path) -> Result:
     return Result(f"Denied: nothing is exported in {printable(str(directory))} any more.")
 
 
-def env(paths: Paths, directory: Path, form: str) -> Result:
-    """The variables of the project at or above `directory`, as `bash`, `zsh`, `fish`, `dotenv`, `json` or `explain`."""
-    project = _nearest(_real(directory))
-    settings, _ = read_settings(project)
-    known = _variables(project, settings)
-    document = _document(project, settings, known)
-    if form == "explain":
-        return Result(_table(project, settings, known), document)
-    lines = [_LINE[form](variable) for variable in known] if form in _LINE else []
-    return Result("", document, stream="".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
+def _prepare_own(own: Path, resolved: Resolved) -> None:
+    # A file that is not there would mount nothing at all, silently: one that the launcher refuses is better.
+    if not own.exists():
+        follow_mapping(own, json.dumps(resolved.mapping(user()), indent=4).encode())
 
 
-def _variables(directory: Path, settings: ProjectSettings) -> tuple[Variable, ...]:
-    given = {name: (value, "config") for name, value in settings.variables.items()}
-    return variables(settings.layout, str(directory), _name(directory, settings), given)
+def _notebook(paths: Paths, directory: Path, choose: Choose | None) -> Path | None:
+    """The notebook with a mapping cell; of several the one that the user chooses."""
+    found = notebooks_of(directory)
+    mapping = [path for path in found if read_facts(path, paths.home).mapping is not None] if len(found) > 1 else found
+    candidates = mapping or found
+    if len(candidates) < 2:
+        return candidates[0] if candidates else None
+    if choose is None:
+        names = ", ".join(bash(path.name) for path in candidates)
+        raise TaowatchError(f"{directory} has several notebooks", f"name one: taowatch init {names}", USAGE)
+    return choose(candidates)
 
 
-def _name(directory: Path, settings: ProjectSettings) -> str:
-    return settings.name or default_name(str(directory))
-
-
-def _nearest(directory: Path) -> Path:
-    for candidate in (directory, *directory.parents):
-        if (candidate / FILE).exists():
-            return candidate
-    raise TaowatchError(f"no project at or above {directory}", f"`taowatch init {bash(str(directory))}` makes it one")
-
-
-def _real(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise TaowatchError(f"there is no directory {directory}", "name the directory of the notebook", USAGE)
-    return directory.resolve()
+def _changes(entry: Path, content: bytes) -> list[str]:
+    """What changed since the project was allowed, for the person who allows it again."""
+    try:
+        before = str(json.loads(entry.read_bytes())["content"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    now = content.decode().splitlines()
+    lines = list(difflib.unified_diff(before.splitlines(), now, "allowed before", "allowed now", lineterm=""))
+    return [*map(printable, lines), ""] if lines else []
 
 
 def _entry(paths: Paths, directory: Path) -> Path:
     return paths.projects / f"{digest(str(directory).encode('utf-8', 'surrogateescape'))[:24]}.json"
-
-
-def _document(directory: Path, settings: ProjectSettings, known: tuple[Variable, ...]) -> dict[str, Any]:
-    return {
-        "project": str(directory),
-        "layout": settings.layout,
-        "variables": {v.name: {"value": v.value, "side": v.side, "from": v.origin} for v in known},
-        "mounts": [{"source": s, "destination": d} for s, d in mounts(settings.layout, known)],
-        "docker_options": {},
-        "problems": [],
-    }
-
-
-def _table(directory: Path, settings: ProjectSettings, known: tuple[Variable, ...]) -> str:
-    width = max(len(variable.name) for variable in known)
-    lines = [f"{_name(directory, settings)}  {directory}  (layout {settings.layout})", ""]
-    for variable in known:
-        value = "(not shown)" if variable.name in SECRET else variable.value
-        lines.append(f"  {variable.name:{width}}  {variable.side:9}  {value}  ({variable.origin})")
-    return "\n".join(printable(line) for line in lines)
-
-
-_LINE: dict[str, Callable[[Variable], str]] = {
-    "bash": lambda v: f"export {v.name}={bash(v.value)}",
-    "zsh": lambda v: f"export {v.name}={bash(v.value)}",
-    "fish": lambda v: f"set -gx {v.name} {fish(v.value)}",
-    "dotenv": lambda v: f"{v.name}={bash(v.value)}",
-}

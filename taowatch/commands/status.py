@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from taowatch.core import report
+from taowatch.core.conflict import INFO
 from taowatch.lock import holder, is_held
 from taowatch.paths import Paths
 from taowatch.render import Result
 
 
 def status(paths: Paths, environ: Mapping[str, str], exit_code: bool = False) -> Result:
-    """With `exit_code`, 1 where there is a conflict."""
+    """With `exit_code`, 1 where there is a conflict that is more than a piece of information."""
     document = snapshot(paths) or look(paths, environ)
-    code = 1 if exit_code and document["conflicts"] else 0
+    code = 1 if exit_code and any(c["severity"] != INFO for c in document["conflicts"]) else 0
     return Result(report.text(document), document, code)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from taowatch import __version__
+from taowatch.core.wording import printable
 from taowatch.paths import Paths
 from taowatch.render import Result, show
 
 _GROUPS = (
     ("Watch", ("status", "daemon", "demo")),
     ("Repair", ("history", "diff", "restore")),
+    ("Run", ("run",)),
     ("Projects", ("init", "allow", "deny", "env")),
     ("Set-up", ("install", "uninstall", "doctor", "logs", "hook")),
 )
@@ -58,7 +62,7 @@ def taowatch() -> None:
 @taowatch.command()
 @_json
 @click.option("--watch", is_flag=True, help="Show it again each time it changes; ctrl-C ends.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where there is a conflict.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where there is a conflict (critical or warning).")
 def status(as_json: bool, watch: bool, exit_code: bool) -> None:
     """Mapping, jobs, conflicts, projects and the daemon's health.
 
@@ -146,17 +150,38 @@ def restore(revision: int | None, as_json: bool) -> None:
     _finish(run(_paths(), os.environ, revision), as_json)
 
 
+@taowatch.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--project", default=".", type=click.Path(path_type=Path), help="Its directory; by default this one.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(project: Path, command: tuple[str, ...]) -> None:
+    """Run the launcher on the project's own mounts file, whatever other notebooks write.
+
+    Example: taowatch run -- tao model dino train -e /workspace/tao-experiments/dino/specs/train.yaml
+    """
+    from taowatch.commands.run import run as become
+
+    become(_paths(), os.environ, project, command)
+
+
 @taowatch.command()
-@_directory
-@click.option("--layout", type=click.Choice(["local", "host"]), default="local", show_default=True)
-def init(directory: Path, layout: str) -> None:
-    """Make a directory a project: write .taowatch.toml, allow it, show its variables.
+@click.argument("target", required=False, default=".", type=click.Path(path_type=Path), metavar="[NOTEBOOK|DIR]")
+@click.option("--layout", type=click.Choice(["local", "host"]), help="By default that of the notebook, else local.")
+def init(target: Path, layout: str | None) -> None:
+    """Make a directory a project: read its notebook, write .taowatch.toml, allow it, show its variables.
 
     Example: taowatch init ~/tao/yolo_v4
     """
     from taowatch.commands.project import init as run
 
-    _finish(run(_paths(), directory, layout))
+    choose = _choose_notebook if sys.stdin.isatty() and sys.stderr.isatty() else None
+    _finish(run(_paths(), target, layout, choose))
+
+
+def _choose_notebook(candidates: Sequence[Path]) -> Path:
+    for number, path in enumerate(candidates, start=1):
+        click.echo(f"{number:>3}  {printable(path.name)}", err=True)
+    number = click.prompt("Which notebook", type=click.IntRange(1, len(candidates)), err=True)
+    return candidates[number - 1]
 
 
 @taowatch.command()
@@ -193,9 +218,9 @@ def env(directory: Path, shell: str, as_json: bool, explain: bool) -> None:
 
     Example: eval "$(taowatch env ~/tao/yolo_v4)"
     """
-    from taowatch.commands.project import env as run
+    from taowatch.commands.env import env as run
 
-    _finish(run(_paths(), directory, "explain" if explain else shell), as_json)
+    _finish(run(_paths(), os.environ, directory, "explain" if explain else shell), as_json)
 
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Show exactly what would change, and change nothing.")

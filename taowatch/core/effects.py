@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from taowatch.core.model import Owner
 
@@ -12,7 +13,7 @@ class Alert:
     """What the user is told of one job's conflicts; the same data serves desktop, prompt and log."""
 
     key: str
-    """The job; one alert per job is alive at a time."""
+    """The job; one alert per job is alive at a time. What taowatch did by itself has a key of its own."""
     severity: str
     title: str
     body: str
@@ -57,6 +58,51 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class WatchFiles:
+    """Watch exactly these mounts files."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WatchFolders:
+    """Tell when one of exactly these folders is deleted, moved, replaced or back."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReadAgain:
+    """Read a mounts file that did not change itself: what it names is there now, or no more."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class FollowMapping:
+    """Write a mapping of a project that has a mounts file of its own into that file as well."""
+
+    path: str
+    content: bytes
+    written_at: float
+
+
+@dataclass(frozen=True)
+class Protect:
+    """Make exactly these mounts files read-only, and give back those that were."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """Run the user's own command with this document as JSON on its standard input."""
+
+    command: tuple[str, ...]
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class WriteStatus:
     """The state is another: write the snapshot that `taowatch status` reads."""
 
@@ -83,4 +129,19 @@ class Log:
     warning: bool = False
 
 
-Effect = Notify | Withdraw | KeepRevision | Restore | WriteStatus | ShowAtPrompt | WatchLauncher | Log
+Effect = (
+    Notify
+    | Withdraw
+    | KeepRevision
+    | Restore
+    | WatchFiles
+    | WatchFolders
+    | ReadAgain
+    | FollowMapping
+    | Protect
+    | RunCommand
+    | WriteStatus
+    | ShowAtPrompt
+    | WatchLauncher
+    | Log
+)

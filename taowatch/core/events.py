@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taowatch.core.config import Config
 from taowatch.core.jobs import Container, Launcher
 from taowatch.core.mapping import Mapping
 from taowatch.core.model import Project, Revision
@@ -25,6 +26,8 @@ class MappingChanged:
     kernels: tuple[Kernel, ...] = ()
     notebooks: tuple[str, ...] = ()
     """Notebooks that lie directly in the source folders."""
+    awaits: tuple[str, ...] = ()
+    """Real sources whose absence makes it invalid."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,16 @@ class LaunchersSeen:
     """All launchers of this user that were alive when a mounts file changed."""
 
     launchers: tuple[Launcher, ...]
+
+
+@dataclass(frozen=True)
+class FoldersChanged:
+    """Watched folders were deleted, moved or replaced, or are there (again)."""
+
+    lost: frozenset[str]
+    """Those that are not what they were when the watching began."""
+    absent: frozenset[str]
+    """Those that are not there."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,13 @@ class ProjectsRead:
 
 
 @dataclass(frozen=True)
+class ConfigRead:
+    """The user's configuration, at the start and after each reload."""
+
+    config: Config
+
+
+@dataclass(frozen=True)
 class RestoreFailed:
     """A revision that the user asked for could not be put back."""
 
@@ -115,11 +135,13 @@ Event = (
     | ContainerSeen
     | ContainerEnded
     | LaunchersSeen
+    | FoldersChanged
     | LauncherEnded
     | EngineConnected
     | EngineLost
     | DesktopChanged
     | ActionChosen
     | ProjectsRead
+    | ConfigRead
     | RestoreFailed
 )

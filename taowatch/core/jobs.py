@@ -29,6 +29,8 @@ class Container:
     image: str
     created_at: float
     binds: Binds
+    gpus: bool = False
+    """Whether it asked for GPUs; the launcher asks for all of them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Launcher:
     container: str | None = None
     """Full id of the container in which it runs its task."""
     owner: Owner = NOBODY
+    deliberate: bool = False
+    """Whether `taowatch run` chose its mounts file."""
 
 
 def is_tao_image(image: str) -> bool:
@@ -85,22 +89,74 @@ def extra_destinations(arguments: Sequence[str]) -> frozenset[str]:
     return frozenset(value.split(":")[1] for flag, value in pairs if flag == "--volume" and ":" in value)
 
 
-def running_job(
-    container: Container,
-    launcher: Launcher | None,
-    started_with: Binds | None,
-    mounts_file: str,
-    revisions: Iterable[Revision],
-) -> Job | None:
-    """The job that a container is, or None where it is not one of this user's mounts file.
+def is_old(launcher: Launcher) -> bool:
+    """Whether it is a launcher of 4.x or before, which knew no groups of tasks and falls back to the older file."""
+    return launcher.arguments[0] not in _GROUPS
 
-    It is this user's where a launcher of theirs runs it, or where its binds are those of a revision of their file;
-    other people's containers and those started by hand are neither. `started_with` is what the file gave when the
-    launcher started, where that is known: a container that has it not was hijacked.
+
+@dataclass(frozen=True)
+class Start:
+    """What a launcher was started with."""
+
+    mounts_file: str
+    """The one that it reads, or, where it was misled, should read."""
+    binds: Binds | None
+    """None where nobody watched then, or it gave nothing valid."""
+    options: tuple[tuple[str, str], ...] | None = None
+    misled: str | None = None
+    got: Binds | None = None
+    """What the file gives that misled it."""
+
+
+def running_job(container: Container, launcher: Launcher, start: Start) -> Job:
+    """The job that a launcher of this user runs in a container, with what its binds make of it."""
+    extras = extra_destinations(launcher.arguments)
+    binds = tuple(bind for bind in container.binds if bind[0] not in extras)
+    hijacked = start.misled is not None or (start.binds is not None and not set(start.binds) <= set(container.binds))
+    return Job(
+        id=container.id[:12],
+        state=RUNNING,
+        command=command_of(launcher.arguments),
+        image=container.image,
+        pid=launcher.pid,
+        started_at=container.created_at,
+        mounts_file=start.mounts_file,
+        holds=(start.binds or ()) if hijacked else binds,
+        owner=launcher.owner,
+        cwd=launcher.cwd,
+        got=binds if hijacked else None,
+        options=start.options,
+        misled=start.misled,
+    )
+
+
+def starting_job(launcher: Launcher, start: Start) -> Job:
+    """The job of a launcher whose container is not there yet, or cannot be seen."""
+    return Job(
+        id=f"pid-{launcher.pid}",
+        state=RUNNING if launcher.container else STARTING,
+        command=command_of(launcher.arguments),
+        image=None,
+        pid=launcher.pid,
+        started_at=launcher.started_at,
+        mounts_file=start.mounts_file,
+        holds=start.binds or (),
+        owner=launcher.owner,
+        cwd=launcher.cwd,
+        got=start.got,
+        options=start.options,
+        misled=start.misled,
+    )
+
+
+def known_by_its_binds(container: Container, revisions: Iterable[Revision]) -> Job | None:
+    """The job of a container whose launcher is not seen: this user's where its binds are those of a revision.
+
+    Other people's containers and those started by hand have others, and are no jobs.
     """
-    if launcher is not None:
-        return _launched(container, launcher, started_with, mounts_file)
-    match = _latest_given(container.binds, revisions)
+    have = set(container.binds)
+    fitting = [r for r in revisions if r.binds and set(r.binds) <= have]
+    match = max(fitting, key=lambda r: r.number, default=None)
     if match is None:
         return None
     return Job(
@@ -114,44 +170,3 @@ def running_job(
         holds=match.binds or (),
         owner=Owner(match.owner.project, match.owner.notebook),
     )
-
-
-def starting_job(launcher: Launcher, started_with: Binds | None, mounts_file: str) -> Job:
-    """The job of a launcher whose container is not there yet, or cannot be seen."""
-    return Job(
-        id=f"pid-{launcher.pid}",
-        state=RUNNING if launcher.container else STARTING,
-        command=command_of(launcher.arguments),
-        image=None,
-        pid=launcher.pid,
-        started_at=launcher.started_at,
-        mounts_file=launcher.mounts_file or mounts_file,
-        holds=started_with or (),
-        owner=launcher.owner,
-        cwd=launcher.cwd,
-    )
-
-
-def _launched(container: Container, launcher: Launcher, started_with: Binds | None, mounts_file: str) -> Job:
-    extras = extra_destinations(launcher.arguments)
-    binds = tuple(bind for bind in container.binds if bind[0] not in extras)
-    hijacked = started_with is not None and not set(started_with) <= set(container.binds)
-    return Job(
-        id=container.id[:12],
-        state=RUNNING,
-        command=command_of(launcher.arguments),
-        image=container.image,
-        pid=launcher.pid,
-        started_at=container.created_at,
-        mounts_file=launcher.mounts_file or mounts_file,
-        holds=started_with if hijacked and started_with is not None else binds,
-        owner=launcher.owner,
-        cwd=launcher.cwd,
-        got=binds if hijacked else None,
-    )
-
-
-def _latest_given(binds: Binds, revisions: Iterable[Revision]) -> Revision | None:
-    have = set(binds)
-    matches = [r for r in revisions if r.binds and set(r.binds) <= have]
-    return max(matches, key=lambda r: r.number, default=None)

@@ -16,11 +16,19 @@ from typing import Protocol
 MAX_BYTES = 4 * 1024 * 1024
 """A larger mounts file is not read. Real ones have less than 10 kB."""
 
+MOUNTS_FILES = (".tao_mounts.json", ".tlt_mounts.json")
+"""The names that the common file has; launchers of 4.x and before fall back to the second."""
+
 DOCKER_OPTIONS = ("user", "ports", "shm_size", "ulimits", "privileged", "network", "tty")
 
 
 class Rejected(ValueError):
     """The launcher, or Docker after it, would not accept this file; the text says why in one line."""
+
+    def __init__(self, reason: str, missing: str | None = None) -> None:
+        super().__init__(reason)
+        self.missing = missing
+        """The real source that is not there, where that is the reason."""
 
 
 class Resolver(Protocol):
@@ -138,7 +146,7 @@ def _mount(entry: object, number: int, resolver: Resolver) -> Mount:
     except (ValueError, OSError):
         raise Rejected(f"mount {number}: source or destination is no possible path") from None
     if not found:
-        raise Rejected(f"mount {number}: the source {mount.real_source} does not exist")
+        raise Rejected(f"mount {number}: the source {mount.real_source} does not exist", mount.real_source)
     return mount
 
 

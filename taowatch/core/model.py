@@ -38,6 +38,8 @@ class MountsFile:
     """Seconds since the epoch."""
     revision: int | None = None
     owner: Owner = NOBODY
+    awaits: tuple[str, ...] = ()
+    """Real sources whose absence makes the file invalid."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,16 @@ class Job:
     cwd: str | None = None
     """The launcher's working directory, against which it resolves relative sources."""
     got: tuple[tuple[str, str], ...] | None = None
-    """What its container has instead, where the file changed before the container was there; else None."""
+    """What its container has (or will have) instead, where that is known to be something else; else None."""
+    options: tuple[tuple[str, str], ...] | None = None
+    """The digests of Envs and DockerOptions that it was started with; None where nobody watched then."""
+    misled: str | None = None
+    """The mounts file of another project that it inherited through LAUNCHER_MOUNTS."""
+
+    @property
+    def key(self) -> str:
+        """What stays the same when the engine is found or lost: the launcher's process, where there is one."""
+        return self.id if self.pid is None else f"pid-{self.pid}"
 
     @property
     def title(self) -> str:
@@ -78,11 +89,13 @@ class Conflict:
     actual: str | None
     message: str
     since: float = 0.0
+    key: str = ""
+    """The job's key."""
 
     @property
     def identity(self) -> tuple[str, str, str | None, str | None, str | None]:
         """What makes it the same conflict when it is found again."""
-        return (self.kind, self.job, self.destination, self.expected, self.actual)
+        return (self.kind, self.key, self.destination, self.expected, self.actual)
 
 
 @dataclass(frozen=True)
@@ -107,3 +120,5 @@ class Project:
     notebook: str | None
     layout: str
     allowed: bool
+    mounts_file: str | None = None
+    """Its own mounts file, for LAUNCHER_MOUNTS; None where it uses the common one."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
 from taowatch.core import wording
-from taowatch.core.model import Conflict, Job, MountsFile, Owner, Project
-from taowatch.core.state import State
+from taowatch.core.conflict import INFO
+from taowatch.core.effects import Alert
+from taowatch.core.facts import State
+from taowatch.core.jobs import Container
+from taowatch.core.model import MISSING, Conflict, Job, MountsFile, Owner, Project
 
 VERSION = 1
 
@@ -20,10 +24,25 @@ def document(state: State, daemon: dict[str, Any]) -> dict[str, Any]:
         "version": VERSION,
         "daemon": {**daemon, "docker": state.docker, "notifications": state.notifications},
         "mounts_file": _file(file),
+        "other_files": [_file(f) for f in state.files.values() if f.path != state.mounts_file and f.state != MISSING],
         "jobs": [_job(job) for job in state.jobs],
         "conflicts": [{**_conflict(c), "kept": c.identity in state.kept} for c in state.conflicts],
         "projects": [_project(project) for project in state.projects],
         "alerts": [asdict(alert) for alert in state.alerts.values()],
+        "not_ours": [_container(container) for container in state.not_ours],
+        "gpus_shared_by": _sharing_gpus(state),
+    }
+
+
+def command_document(alert: Alert, job: Job | None, conflicts: Sequence[Conflict]) -> dict[str, Any]:
+    """What the user's own command gets on its standard input: one alert with what it is about."""
+    return {
+        "version": VERSION,
+        "severity": alert.severity,
+        "title": alert.title,
+        "body": alert.body,
+        "job": _job(job) if job else None,
+        "conflicts": [_conflict(conflict) for conflict in conflicts],
     }
 
 
@@ -37,7 +56,10 @@ def iso(seconds: float | None) -> str | None:
 def text(document: dict[str, Any]) -> str:
     """`taowatch status` for people: conflicts first, as they are why one looks."""
     lines = [*_conflict_lines(document), *_file_lines(document["mounts_file"])]
-    lines += _job_lines(document["jobs"]) + _project_lines(document["projects"]) + _daemon_lines(document["daemon"])
+    for file in document["other_files"]:
+        lines += _file_lines(file)
+    lines += _job_lines(document["jobs"]) + _other_lines(document)
+    lines += _project_lines(document["projects"]) + _daemon_lines(document["daemon"])
     return "\n".join(wording.printable(line) for line in lines)
 
 
@@ -51,6 +73,16 @@ def _file(file: MountsFile) -> dict[str, Any]:
         "mounts": [{"source": m.source, "destination": m.destination} for m in file.mapping.mounts],
         "owner": _owner(file.owner),
     }
+
+
+def _container(container: Container) -> dict[str, Any]:
+    return {"id": container.id[:12], "image": container.image, "started_at": iso(container.created_at)}
+
+
+def _sharing_gpus(state: State) -> list[str]:
+    """The containers that asked for the GPUs, where it is more than one: the launcher asks for all of them."""
+    asked = [container.id[:12] for container in state.containers.values() if container.gpus]
+    return asked if len(asked) > 1 else []
 
 
 def _owner(owner: Owner) -> dict[str, Any]:
@@ -98,13 +130,14 @@ def _project(project: Project) -> dict[str, Any]:
 def _conflict_lines(document: dict[str, Any]) -> list[str]:
     conflicts = document["conflicts"]
     if not conflicts:
-        return ["No conflict" + (": every job would get its own folders again." if document["jobs"] else ".")]
-    lines = [f"{len(conflicts)} conflict{'s' * (len(conflicts) > 1)}"]
-    lines += [f"  {c['severity']:8}  {c['message']}{'  (kept)' * c['kept']}" for c in conflicts]
-    lines += [
-        "  The running jobs are safe: they keep their folders. Their next tao command is not.",
-        "  `taowatch restore` puts the mapping back, `taowatch history` shows what there is.",
-    ]
+        lines = ["No conflict" + (": every job would get its own folders again." if document["jobs"] else ".")]
+    else:
+        lines = [f"{len(conflicts)} conflict{'s' * (len(conflicts) > 1)}"]
+        lines += [f"  {c['severity']:8}  {c['message']}{'  (kept)' * c['kept']}" for c in conflicts]
+    for alert in document["alerts"]:
+        lines += ["", f"  {alert['title']}", *(f"    {line}" for line in alert["body"].splitlines())]
+    if conflicts and not document["alerts"] and any(c["severity"] != INFO for c in conflicts):
+        lines.append("  `taowatch restore` puts the mapping back, `taowatch history` shows what there is.")
     return lines
 
 
@@ -132,6 +165,17 @@ def _job_lines(jobs: list[dict[str, Any]]) -> list[str]:
         where = job["notebook"] or job["project"] or ""
         lines.append(f"  {job['id']}  {job['state']:8}  {job['command'] or job['image'] or ''}  {where}".rstrip())
         lines += [f"    {m['destination']}  ->  {m['source']}" for m in job["mounts"]]
+    return lines
+
+
+def _other_lines(document: dict[str, Any]) -> list[str]:
+    lines = []
+    if document["not_ours"]:
+        lines += ["", "TAO containers that are not yours, or that you started without the launcher"]
+        lines += [f"  {container['id']}  {container['image']}" for container in document["not_ours"]]
+    if document["gpus_shared_by"]:
+        count = len(document["gpus_shared_by"])
+        lines += ["", f"All GPUs are shared by {count} containers: each asked for all of them."]
     return lines
 
 

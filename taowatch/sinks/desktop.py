@@ -58,9 +58,10 @@ class Desktop:
 
     async def stop(self) -> None:
         """End; what is shown stays, because it is still true."""
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
+            # Once may not be enough: up to Python 3.11 wait_for() loses a cancellation that meets an answer.
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task], timeout=0.2)
 
     def show(self, alert: Alert) -> None:
         self._wanted[alert.key] = alert

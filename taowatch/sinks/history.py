@@ -49,7 +49,9 @@ class History:
         while True:
             numbers = self._numbers()
             latest = self._latest(numbers, effect.path)
-            if latest is not None and latest.digest == effect.digest:
+            # What was refused while a source was missing is another revision once the launcher accepts it.
+            better = latest is not None and latest.binds is None and effect.binds is not None
+            if latest is not None and latest.digest == effect.digest and not better:
                 return latest
             number = max([*numbers, *self._numbers(".damaged")], default=0) + 1
             revision = Revision(number, effect.path, effect.digest, effect.written_at, effect.binds, effect.owner)

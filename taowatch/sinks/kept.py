@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from taowatch.core.state import Identity
+from taowatch.core.facts import Identity
 from taowatch.paths import private_directory, write_atomically
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from taowatch.core.quoting import bash
 from taowatch.paths import Paths, private_directory, write_atomically
 
 
-def write_snippet(paths: Paths, directory: Path, name: str, variables: Sequence[Variable]) -> None:
+def write_snippet(paths: Paths, directory: Path, name: str, variables: Sequence[Variable], quiet: bool = False) -> None:
     """What the hook exports in `directory`. Raises OSError, and ValueError for a value that no shell can hold."""
     file = snippet(paths, directory)
     words = [bash(str(directory)), bash(name)]

@@ -36,6 +36,8 @@ _DIRECTORY = Mask(
 # Opening and reading are left out: our own reading must not be an event. A writer that keeps the file open shows only
 # as "modified", which is asked of the watched files alone, not of everything in a home directory.
 _FILE = Mask(InotifyConstants.IN_MODIFY)
+_ITSELF = Mask(InotifyConstants.IN_DELETE_SELF | InotifyConstants.IN_MOVE_SELF | InotifyConstants.IN_ONLYDIR)
+_OPENED = Mask(InotifyConstants.IN_OPEN)
 _FINISHED = InotifyConstants.IN_CLOSE_WRITE | InotifyConstants.IN_MOVED_TO
 
 
@@ -45,8 +47,9 @@ class Directories:
     Where the kernel cannot tell (a network file system) or has no watch left, the paths are polled instead.
     """
 
-    def __init__(self, changed: Changed) -> None:
+    def __init__(self, changed: Changed, deleted: Callable[[str], None] | None = None) -> None:
         self._changed = changed
+        self._deleted = deleted
         self._inotify: InotifyFD | None = None
         self._polling = Polling(self._polled)
         self._lock = threading.Lock()
@@ -71,16 +74,32 @@ class Directories:
     def is_alive(self) -> bool:
         return self._polling.is_alive() and (self._inotify is None or self._inotify.is_alive())
 
-    def watch(self, directories: Iterable[str], files: Iterable[str] = ()) -> list[str]:
-        """Watch exactly these directories and files; returns what is wrong with the watching, in words.
+    def watch(
+        self,
+        directories: Iterable[str],
+        files: Iterable[str] = (),
+        themselves: Iterable[str] = (),
+        opened: Iterable[str] = (),
+    ) -> list[str]:
+        """Watch exactly these paths; returns what is wrong with the watching, in words.
+
+        `directories` for the names in them, `files` for being written, `themselves` for directories of which only the
+        end or a move matters, whatever goes on in them, and `opened` for being read by somebody.
 
         All are asked for anew each time, because the inode behind a name may be another one by now. The kernel answers
         with the same descriptor where it is not, so nothing is lost in between.
         """
-        wanted = {**dict.fromkeys(directories, _DIRECTORY), **dict.fromkeys(files, _FILE)}
+        wanted = {
+            **dict.fromkeys(opened, _OPENED),
+            **dict.fromkeys(themselves, _ITSELF),
+            **dict.fromkeys(directories, _DIRECTORY),
+            **dict.fromkeys(files, _FILE),
+        }
         mounts = self._mounts.current()
         kinds = {path: mountinfo.type_at(mounts, os.path.realpath(path)) for path in wanted}
-        polled = {path: mask is _FILE for path, mask in wanted.items() if mountinfo.is_silent(kinds[path])}
+        # Who reads a file leaves nothing that a poll could find.
+        silent = [path for path, mask in wanted.items() if mask is not _OPENED and mountinfo.is_silent(kinds[path])]
+        polled = {path: wanted[path] is _FILE for path in silent}
         self._say_silent(sorted(f"{path} ({kinds[path]})" for path in polled))
         problems: list[str] = []
         limit = self._ensure_open()
@@ -96,7 +115,8 @@ class Directories:
                     paths[wd] = path
                 elif refused:
                     limit = limit or refused
-                    polled[path] = mask is _FILE
+                    if mask is not _OPENED:
+                        polled[path] = mask is _FILE
             self._paths = paths  # at once: an event that comes meanwhile finds the old ones or the new ones
         if self._inotify is not None:
             self._inotify.remove_callbacks(old)
@@ -163,6 +183,8 @@ class Directories:
         if path is None:
             return
         finished = bool(event.mask & _FINISHED)
+        if event.mask & InotifyConstants.IN_DELETE_SELF and self._deleted is not None:
+            self._deleted(path)
         if event.mask & InotifyConstants.IN_MODIFY:
             path, name = os.path.split(path)
         else:

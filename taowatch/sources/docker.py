@@ -270,7 +270,9 @@ def container_of(facts: dict[str, Any]) -> Container | None:
         return None
     mounts = facts.get("Mounts")
     binds = sorted(filter(None, map(_bind, mounts if isinstance(mounts, list) else [])))
-    return Container(id, image, _seconds(str(facts.get("Created", ""))), tuple(binds))
+    host = facts.get("HostConfig")
+    gpus = isinstance(host, dict) and bool(host.get("DeviceRequests"))
+    return Container(id, image, _seconds(str(facts.get("Created", ""))), tuple(binds), gpus)
 
 
 def _bind(mount: Any) -> tuple[str, str] | None:

@@ -26,7 +26,7 @@ Processes = Callable[[], tuple[tuple[Kernel, ...], tuple[Launcher, ...]]]
 class MountsFileSource:
     """Watches one mounts file. Lives in the event loop; only the hint that something changed comes from a thread."""
 
-    def __init__(self, path: Path, home: Path, emit: Callable[[Event], None], processes: Processes) -> None:
+    def __init__(self, path: Path | str, home: Path, emit: Callable[[Event], None], processes: Processes) -> None:
         self._path = str(path)
         self._home = home
         self._emit = emit
@@ -119,6 +119,7 @@ class MountsFileSource:
             written_at=reading.written_at,
             kernels=kernels,
             notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
+            awaits=reading.awaits,
         )
         seen = LaunchersSeen(launchers)
         # Who was alive before a change holds what the file said before it; at the first reading nothing was said yet.

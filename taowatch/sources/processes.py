@@ -25,7 +25,13 @@ _MAX_DEPTH = 64
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-_OF_INTEREST = (b"tao", b"tlt", b"docker", b"ipykernel")
+_OF_INTEREST = (b"tao", b"tlt", b"docker", b"ipykernel", b"ipython", b".py")
+_MOUNTS_FILES = (".tao_mounts.json", ".tlt_mounts.json")
+_EDITORS = frozenset(
+    ("code", "codium", "ed", "emacs", "emacsclient", "gedit", "gnome-text-editor", "hx", "jed", "joe", "kate", "kwrite")
+    + ("mcedit", "micro", "mousepad", "nano", "ne", "nvim", "pico", "pluma", "sed", "subl", "vi", "vim", "vim.basic")
+    + ("vim.tiny", "xed")
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,12 @@ class Processes:
     def kernels_and_launchers(self) -> tuple[tuple[Kernel, ...], tuple[Launcher, ...]]:
         """Who may have written the file, and who may be hit by it."""
         mine = self._mine()
-        kernels = tuple(kernel for process in mine if (kernel := _kernel(process)) is not None)
+        kernels = tuple(writer for process in mine if (writer := _writer(process)) is not None)
         return kernels, tuple(self._launchers(mine))
+
+    def launchers(self) -> tuple[Launcher, ...]:
+        """Every launcher of this user that runs a task."""
+        return tuple(self._launchers(self._mine()))
 
     def launcher_of(self, container: str) -> Launcher | None:
         """The launcher that runs its task in this container, or None where none of this user's does."""
@@ -73,15 +83,16 @@ class Processes:
         cwd, environ = _cwd(process.pid), _environ(process.pid)
         if os.path.realpath(environ.get("HOME", self._home)) != self._home:
             return None  # it reads the mounts file of another home
-        mounts_file = environ.get("LAUNCHER_MOUNTS")
+        mounts_file = os.path.expanduser(environ.get("LAUNCHER_MOUNTS", ""))
         return Launcher(
             pid=process.pid,
             started_at=process.started_at,
             arguments=arguments,
             cwd=cwd,
-            mounts_file=os.path.expanduser(mounts_file) if mounts_file else None,
+            mounts_file=os.path.normpath(os.path.join(cwd or "/", mounts_file)) if mounts_file else None,
             container=container,
             owner=self._owner(process.pid, cwd),
+            deliberate="TAOWATCH_RUN" in environ,
         )
 
     def _owner(self, pid: int, cwd: str | None) -> Owner:
@@ -171,6 +182,31 @@ def _started_at(pid: int) -> float:
         fields = file.read().rpartition(b")")[2].split()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / _TICKS
     return time.time() - age
+
+
+def _writer(process: Seen) -> Kernel | None:
+    """The process as one that may write a mounts file: a kernel, `ipython`, a script, or an editor that has it open."""
+    kernel = _kernel(process)
+    if kernel is not None or not process.argv:
+        return kernel
+    program = os.path.basename(process.argv[0])
+    opened = any(os.path.basename(word) in _MOUNTS_FILES for word in process.argv[1:])
+    if program in _EDITORS and opened:
+        return Kernel(process.pid, process.started_at, None, None, program, edits=True)
+    what = _script(program, process.argv)
+    return Kernel(process.pid, process.started_at, _cwd(process.pid), None, what) if what else None
+
+
+def _script(program: str, argv: Sequence[str]) -> str | None:
+    if program.startswith("ipython"):
+        return "ipython"
+    if not program.startswith("python"):
+        return None
+    script = next((word for word in argv[1:] if not word.startswith("-")), "")
+    name = os.path.basename(script)
+    if name.startswith("ipython"):
+        return "ipython"
+    return name if name.endswith(".py") else None
 
 
 def _kernel(process: Seen) -> Kernel | None:

@@ -41,6 +41,8 @@ class Reading:
     content: bytes | None = None
     digest: str | None = None
     written_at: float | None = None
+    awaits: tuple[str, ...] = ()
+    """Real sources whose absence makes it invalid."""
 
 
 def read_mounts_file(path: str, home: Path) -> Reading:
@@ -56,7 +58,8 @@ def read_mounts_file(path: str, home: Path) -> Reading:
         mapping = parse(content, HostPaths(home))
     except Rejected as error:
         whole = content if len(content) <= MAX_BYTES else None
-        return Reading(path, INVALID, EMPTY, str(error), whole, digest(content), written_at)
+        awaits = (error.missing,) if error.missing else ()
+        return Reading(path, INVALID, EMPTY, str(error), whole, digest(content), written_at, awaits)
     return Reading(path, OK, mapping, None, content, digest(content), written_at)
 
 

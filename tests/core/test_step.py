@@ -9,55 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taowatch.core import effects, events
-from taowatch.core.jobs import Container, Launcher
-from taowatch.core.mapping import EMPTY, Mapping, Mount
-from taowatch.core.model import INVALID, MISSING, OK, Owner, Revision
 from taowatch.core.owner import Kernel
-from taowatch.core.state import State, step
-
-FILE = "/home/u/.tao_mounts.json"
-A, B = {"/w": "/home/u/a", "/s": "/home/u/a/specs"}, {"/w": "/home/u/b"}
-CONTAINER_ID = "c" * 64
-
-
-def mapping(binds: dict[str, str]) -> Mapping:
-    return Mapping(tuple(Mount(source, destination, source, destination) for destination, source in binds.items()))
-
-
-def changed(binds: dict[str, str] | None, at: float, error: str | None = None) -> events.MappingChanged:
-    state = INVALID if error else MISSING if binds is None else OK
-    content = None if binds is None else repr(sorted(binds.items())).encode()
-    found = EMPTY if binds is None or error else mapping(binds)
-    return events.MappingChanged(
-        FILE, state, found, error, content, content.hex() if content else None, None if binds is None else at
-    )
-
-
-def launcher(at: float, *extra: str) -> Launcher:
-    return Launcher(77, at, ("model", "dino", "train", *extra), "/home/u/a", None, CONTAINER_ID, Owner("/home/u/a"))
-
-
-def container(binds: dict[str, str], at: float = 3.0) -> Container:
-    return Container(CONTAINER_ID, "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt", at, tuple(sorted(binds.items())))
-
-
-def play(*happened: events.Event, state: State | None = None) -> tuple[State, list[effects.Effect]]:
-    """The state after these events, with the effects of the last one; kept revisions come back as they do in life."""
-    state = state or State(FILE, "/home/u", docker="connected")
-    done: list[effects.Effect] = []
-    for number, event in enumerate(happened):
-        state, done = step(state, event, float(number))
-        for effect in [e for e in done if isinstance(e, effects.KeepRevision)]:
-            number_of_revision = len(state.revisions) + 1
-            revision = Revision(number_of_revision, FILE, effect.digest, effect.written_at, effect.binds, effect.owner)
-            state, more = step(state, events.RevisionKept(revision), float(number))
-            done = done + more
-    return state, done
-
-
-def running(binds: dict[str, str] = A, *extra: str) -> tuple[events.Event, ...]:
-    return changed(A, 1.0), events.ContainerSeen(container(binds), launcher(2.0, *extra))
-
+from taowatch.core.state import step
+from tests.core.scenes import CONTAINER_ID, FILE, A, B, changed, container, launcher, play, running
 
 TABLE = [
     ("nothing happened", (), set()),
@@ -111,7 +65,7 @@ def test_a_launcher_that_waits_is_warned() -> None:
     state, done = play(changed(A, 1.0), events.LaunchersSeen((waiting,)), changed(B, 3.0))
     assert {(c.kind, c.destination) for c in state.conflicts} == {("hijacked", "/w"), ("hijacked", "/s")}
     (alert,) = state.alerts.values()
-    assert "Put the mapping back before its container starts, or stop it (kill 77)" in alert.body
+    assert "put the mapping back: taowatch restore 1; or stop it: kill 77" in alert.body
     assert any(isinstance(effect, effects.Notify) for effect in done)
 
 
@@ -147,14 +101,14 @@ def test_the_culprit_is_the_kernel_beside_the_sources() -> None:
 
 def test_restore_names_the_revision_that_the_job_holds() -> None:
     state, _ = play(*running(), changed(B, 9.0))
-    _, done = step(state, events.ActionChosen(CONTAINER_ID[:12], "restore"), 10.0)
-    assert effects.Restore(1, CONTAINER_ID[:12]) in done
+    _, done = step(state, events.ActionChosen("pid-77", "restore"), 10.0)
+    assert effects.Restore(1, "pid-77") in done
 
 
 def test_what_is_kept_is_told_no_more_until_it_changes() -> None:
     state, _ = play(*running(), changed(B, 9.0))
-    kept, done = play(events.ActionChosen(CONTAINER_ID[:12], "keep"), state=state)
-    assert effects.Withdraw(CONTAINER_ID[:12]) in done
+    kept, done = play(events.ActionChosen("pid-77", "keep"), state=state)
+    assert effects.Withdraw("pid-77") in done
     assert kept.conflicts
     assert kept.alerts == {}
     third, _ = play(changed({"/w": "/home/u/third"}, 11.0), state=kept)

@@ -92,7 +92,7 @@ def test_the_overwrite_is_told_everywhere_and_undone(story: Story, notifications
     assert "Its next tao command is not" in shown.body
 
     said = story.shell.prompt()
-    assert f"yolo_v4.ipynb (pid {story.kernels[1].pid}) moved the folders of dino train of detectnet_v2.ipynb" in said
+    assert f"yolo_v4.ipynb (pid {story.kernels[1].pid}) wrote ~/.tao_mounts.json" in said
     assert story.shell.prompt() == "", "once in each shell is enough"
     assert f"{DESTINATION} of dino train now leads to" in story.daemon.command("status").stdout
     assert story.daemon.command("status", "--exit-code").returncode == 1

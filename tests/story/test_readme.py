@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from taowatch.core.config import Config, parse_config
 from tests.support.engine import Engine
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,11 @@ def test_the_line_for_bashrc_works(environment: dict[str, str]) -> None:
     assert line in README
     done = run(f"set -euo pipefail; {line}; declare -F __taowatch_hook", environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, "__taowatch_hook\n", "")
+
+
+def test_the_configuration_that_it_shows_is_accepted() -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert parse_config(shown) == Config("warn", ("notify-by-mail", "me@example.org"))
 
 
 def test_the_demo_tells_the_story_without_docker(environment: dict[str, str], tmp_path: Path) -> None:

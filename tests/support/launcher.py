@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,14 +27,18 @@ class Launcher:
         self._child: pexpect.spawn | None = None
         self._output = ""
 
-    def start(self, *arguments: str, cwd: Path | None = None) -> Launcher:
-        """Start the command as a user in `cwd` would; the registry's login is a matter of form."""
+    def start(self, *arguments: str, cwd: Path | None = None, through: Sequence[str] = ()) -> Launcher:
+        """Start the command as a user in `cwd` would, as arguments of `through` where that is given.
+
+        The registry's login is a matter of form.
+        """
         login = Path(self.environment["HOME"]) / ".docker/config.json"
         login.parent.mkdir(exist_ok=True)
         login.write_text('{"auths": {"nvcr.io": {}}}')
+        words = [*through, str(launcher_venv() / "bin/tao"), *arguments]
         self._child = pexpect.spawn(
-            str(launcher_venv() / "bin/tao"),
-            list(arguments),
+            words[0],
+            words[1:],
             cwd=str(cwd) if cwd else None,
             env=self.environment,
             encoding="utf-8",
