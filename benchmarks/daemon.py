@@ -172,7 +172,7 @@ def burst(stage: Stage, engine: Engine) -> list[Row]:
         container = engine.run(binds={stage.project("one"): "/workspace"})
         try:
             wait_until(lambda: daemon.snapshot()["jobs"], 10)
-            before = cpu_seconds(daemon.pid)
+            before, memory = cpu_seconds(daemon.pid), pss(daemon.pid)
             began = time.monotonic()
             for number in range(REWRITES):
                 stage.file.write_text(texts[number % 2])
@@ -181,12 +181,13 @@ def burst(stage: Stage, engine: Engine) -> list[Row]:
             wait_until(lambda: any("/last," in n.body for n in list(stage.server.open.values())), 30)
             late = time.monotonic() - written
             ours = cpu_seconds(daemon.pid) - before
+            grown = (pss(daemon.pid) - memory) / MEGABYTE
         finally:
             engine.remove_container(container)
         shown = len([call for call in stage.server.calls if not call.replaces_id])
         updates = len(stage.server.calls) - shown
     text = f"{shown} notification, {updates} updates in {written - began:.1f} s; the last state after {late:.1f} s"
-    return [(f"{REWRITES} rewrites", f"{text}, {ours:.1f} s CPU", "1 notification", verdict(shown, 1))]
+    return [(f"{REWRITES} rewrites", f"{text}, {ours:.1f} s CPU, {grown:+.1f} MB", "1 notification", verdict(shown, 1))]
 
 
 def latency(stage: Stage, engine: Engine) -> list[Row]:

@@ -15,7 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Protocol
 
-from taowatch import __version__, systemd
+from taowatch import __version__, systemd, upgrade
 from taowatch.core import effects, report
 from taowatch.core.consequences import wanted_files
 from taowatch.core.events import ConfigRead, Event, MappingChanged, RestoreFailed, RevisionKept
@@ -86,9 +86,10 @@ class Daemon:
         self._mounted: mountinfo.Changes | None = None
         self._remounting: asyncio.TimerHandle | None = None
         self._ready = False
+        self._upgraded = False
 
-    async def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+    async def run(self) -> bool:
+        """Until SIGTERM or SIGINT; True where the program was upgraded and is to start anew."""
         self._loop.set_exception_handler(_say_lost_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._queue.put_nowait, None)
@@ -108,9 +109,11 @@ class Daemon:
         try:
             await self._work()
         finally:
-            systemd.tell(self._environ, "STOPPING=1")
+            if not self._upgraded:
+                systemd.tell(self._environ, "STOPPING=1")
             tending.cancel()
             await self._stop()
+        return self._upgraded
 
     async def _work(self) -> None:
         while (event := await self._queue.get()) is not None:
@@ -126,7 +129,9 @@ class Daemon:
                 # Only now a client that waits for us finds the truth.
                 self._ready = True
                 log.info("ready: taowatch %s watches %s", __version__, self._paths.mounts_file)
-                systemd.tell(self._environ, f"READY=1\nSTATUS=watching {self._paths.mounts_file}")
+                told = f"READY=1\nSTATUS=watching {self._paths.mounts_file}"
+                # Behind the first snapshot, which is written in the same thread.
+                self._on_disk("readiness", partial(systemd.tell, self._environ, told))
 
     async def _stop(self) -> None:
         for source in self._watchers():
@@ -272,6 +277,11 @@ class Daemon:
             self._look_again()
             self._docker.check()
             self._desktop.settle()
+            installed = upgrade.installed_version()
+            if installed not in (None, __version__):
+                log.info("taowatch is now version %s: starting anew", installed)
+                self._upgraded = True
+                self._queue.put_nowait(None)
         except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
             log.warning("could not look again: %s", printable(str(error)))
 
@@ -325,11 +335,12 @@ def run(paths: Paths, environ: Mapping[str, str]) -> None:
     read_config(paths)
     _start_log(paths)
     threading.excepthook = _say_dead_thread
-    asyncio.run(_run(paths, environ))
+    if asyncio.run(_run(paths, environ)):
+        upgrade.start_anew()
 
 
-async def _run(paths: Paths, environ: Mapping[str, str]) -> None:
-    await Daemon(paths, environ).run()
+async def _run(paths: Paths, environ: Mapping[str, str]) -> bool:
+    return await Daemon(paths, environ).run()
 
 
 def _say_lost_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -110,7 +110,8 @@ def _description(step: Step) -> str:
         str(step.path) if step.before is not None else "/dev/null",
         str(step.path) if step.after is not None else "/dev/null",
     )
-    return "\n".join(printable(line) for line in difflib.unified_diff(list(before), list(after), *names, lineterm=""))
+    lines = difflib.unified_diff(list(before), list(after), *names, lineterm="")
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
 
 def _summary(step: Step) -> str:

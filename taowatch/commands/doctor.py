@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import pwd
 import re
 import shutil
 import sys
@@ -107,7 +108,7 @@ def _program(unit: Path) -> str:
 
 
 def _linger(patient: Patient) -> Finding:
-    if os.path.exists(f"/var/lib/systemd/linger/{patient.environ.get('USER', '')}"):
+    if os.path.exists(f"/var/lib/systemd/linger/{pwd.getpwuid(os.getuid()).pw_name}"):
         return Finding("linger", OK, "the service stays when you log out")
     return Finding("linger", NOTE, "the service ends with your last session", "loginctl enable-linger")
 

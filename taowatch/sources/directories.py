@@ -116,17 +116,18 @@ class Directories:
         with self._lock:
             old = [(wd, self._generation) for wd in self._paths]
             self._generation = CallbackId(self._generation + 1)
-            self._paths = {}
+            paths: dict[WatchDescriptor, str] = {}
             for path, mask in wanted.items():
                 if path in polled:
                     continue
                 wd, refused = self._add(path, mask, problems) if not limit else (None, limit)
                 if wd is not None:
-                    self._paths[wd] = path
+                    paths[wd] = path
                 elif refused:
                     limit = limit or refused
                     if mask is not _OPENED:
                         polled[path] = mask is _FILE
+            self._paths = paths  # at once: an event that comes meanwhile finds the old ones or the new ones
         if self._inotify is not None:
             self._inotify.remove_callbacks(old)
         self._polling.watch(polled)

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from taowatch.commands.docker_check import docker
 from tests.support.daemon import Daemon
 from tests.support.desktop import NotificationServer
+from tests.support.waiting import wait_until
 
 
 def examined(daemon: Daemon) -> dict[str, dict[str, Any]]:
@@ -53,6 +57,7 @@ def test_what_works_is_said_too(
         found[name] for name in ("python", "daemon", "hook", "desktop", "inotify", "home", "state", "mounts file")
     } == {"ok"}
     status = Path(environment["XDG_RUNTIME_DIR"]) / "taowatch/status.json"
+    wait_until(lambda: "not asked yet" not in status.read_text(), 15, "all that changes the snapshot by itself")
     status.write_text(status.read_text().replace('"taowatch": "', '"taowatch": "0.0.'))
     assert "is of version" in examined(running)["daemon"]["reason"]
 
@@ -82,3 +87,16 @@ def test_the_launcher_is_known_by_its_package(environment: dict[str, str], tmp_p
         found = examined(Daemon(environment, {"PATH": f"{program.parent}:{environment['PATH']}"}))["launcher"]
         assert (found["state"], version in found["reason"]) == (state, True), found
         directory.rmdir()
+
+
+def test_a_group_that_is_not_active_yet_is_told_from_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "docker.sock"
+    path.touch()
+    group = path.stat().st_gid
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "getgroups", list)
+    for groups, said in (([group], "this session began before"), ([], "as powerful as root")):
+        monkeypatch.setattr(os, "getgrouplist", lambda *_, groups=groups: groups)
+        found = docker({"DOCKER_HOST": f"unix://{path}"})
+        assert (found.state, said in found.reason) == ("broken", True), found
+        assert "chmod" not in found.mend

@@ -87,7 +87,7 @@ def test_it_sees_launchers_under_the_hardening(nobodys: UserManager) -> None:
         mounts = [{"source": str(home / name), "destination": "/workspace"}]
         (home / ".tao_mounts.json").write_text(json.dumps({"Mounts": mounts}))
 
-    wait_until(snapshot.exists, 10)
+    assert snapshot.exists(), "there before the manager is told"
     write("one")
     wait_until(lambda: status()["mounts_file"]["state"] == "ok", 10)
     tao = home / "bin/tao"

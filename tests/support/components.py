@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
+USER_MANAGER_FILES = ("/lib/systemd/systemd", "/usr/lib/systemd/user/dbus.socket")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -63,6 +64,12 @@ def _launcher() -> str | None:
     return None if program.exists() else f"no launcher at {program} (make test installs it)"
 
 
+def _user_manager() -> str | None:
+    files = [path for path in map(Path, USER_MANAGER_FILES) if not path.exists()]
+    absent = f"not installed: {' '.join(map(str, files))}" if files else None
+    return _programs("systemctl", "systemd-run", "systemd-analyze", "unshare", "nsenter", "setpriv")() or absent
+
+
 COMPONENTS: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "docker": _docker,
@@ -70,8 +77,8 @@ COMPONENTS: dict[str, Callable[[], str | None]] = {
     "launcher": _launcher,
     "dbus": _programs("dbus-daemon"),
     "dunst": _programs("dunst", "Xvfb", "import"),
-    "systemd": lambda: _root() or _programs("systemctl", "systemd-run", "unshare", "nsenter", "setpriv")(),
-    "bindfs": _programs("bindfs", "umount"),
+    "systemd": lambda: _root() or _user_manager(),
+    "bindfs": lambda: _programs("bindfs", "umount")() or (None if Path("/dev/fuse").exists() else "no /dev/fuse"),
     "bash": _programs("bash"),
     "zsh": _programs("zsh"),
     "fish": _programs("fish"),

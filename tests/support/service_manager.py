@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 # The manager moves itself below the cgroup in which it starts; the shell leaves that cgroup to be able to remove it.
 ENTER = r"""
 set -e
+[ -d /run/systemd ] || { mkdir /run/systemd; made=1; }
 mount -t tmpfs tmpfs /run/systemd && mkdir /run/systemd/system
 umount -R /sys/fs/cgroup 2>/dev/null || :
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -32,6 +33,7 @@ trap 'kill -TERM $manager' TERM
 while kill -0 $manager 2>/dev/null; do wait $manager || :; done
 echo 1 > "$own/cgroup.kill" 2>/dev/null || :
 find "$own" -depth -type d -exec rmdir {} + 2>/dev/null || :
+[ -z "${made-}" ] || { umount /run/systemd && rmdir /run/systemd || :; }
 """
 
 
