@@ -65,6 +65,7 @@ __taowatch_read_generation() {
   __taowatch[at]=${__taowatch[shell]}/at.$__taowatch_id
   __taowatch[pwd]=
   if [[ ${__taowatch_version:-1} != 1 ]]; then
+    __taowatch[generation]=
     __taowatch_say_once upgraded 'was upgraded under this shell; for its variables: eval "$(taowatch hook zsh)"'
   fi
 }
@@ -161,10 +162,11 @@ __taowatch_compare() {
   fi
 }
 
-# __taowatch_project QUIET DIRECTORY PROJECT CONTENT [NAME VALUE]...: what a snippet says.
+# __taowatch_project QUIET DIRECTORY PROJECT CONTENT [NAME VALUE NOTE]...: what a snippet says. NOTE is NAME|VALUE| for
+# TAOWATCH_STATE.
 __taowatch_project() {
   \builtin local "__taowatch_quiet=$1" "__taowatch_directory=$2" "__taowatch_project=$3" __taowatch_content=
-  \builtin local __taowatch_state= __taowatch_long= __taowatch_fixed= "__taowatch_count=$(( ($# - 4) / 2 ))"
+  \builtin local __taowatch_state= __taowatch_long= __taowatch_fixed= "__taowatch_count=$(( $# / 3 - 2 ))"
   \builtin local "__taowatch_inherited=${__taowatch[inherited]}"
   __taowatch[content]=$4
   __taowatch[entered]="${__taowatch[found]} ${__taowatch[generation]}"
@@ -176,10 +178,9 @@ __taowatch_project() {
     \builtin return 0
   fi
   \builtin shift 4
-  __taowatch_set TAOWATCH_PROJECT "$__taowatch_directory"
-  while (( $# > 1 )); do
-    __taowatch_set "$1" "$2"
-    \builtin shift 2
+  while (( $# > 2 )); do
+    __taowatch_set "$1" "$2" "$3"
+    \builtin shift 3
   done
   __taowatch[project]=$__taowatch_directory
   [[ -n $__taowatch_long ]] || \builtin export "TAOWATCH_STATE=$__taowatch_state"
@@ -208,29 +209,24 @@ __taowatch_set() {
   __taowatch_before[$1]=$__taowatch_was
   __taowatch_values[$1]=$2
   \builtin export "$1=$2"
-  __taowatch_note "$1" "$2" "$__taowatch_was"
+  __taowatch_note "$3" "$__taowatch_was"
 }
 
 # A child shell learns from TAOWATCH_STATE what is ours: name|value that was set|value before, with a `+`, or `-`.
 # One string of the environment has a limit (128 KiB), beyond which no command could be started at all.
 __taowatch_note() {
-  \builtin local __taowatch_encoded=
-  if (( ${#__taowatch_state} + ${#2} + ${#3} > 30000 )); then
-    __taowatch_long=1
-    \builtin return 0
+  \builtin local __taowatch_encoded=-
+  if [[ $2 == 'exported '* ]]; then
+    __taowatch_encode "${2#exported }"
   fi
-  __taowatch_encode "$2"
-  __taowatch_state+="$1|$__taowatch_encoded|"
-  if [[ $3 == 'exported '* ]]; then
-    __taowatch_encode "${3#exported }"
-    __taowatch_state+="+$__taowatch_encoded|"
-  else
-    __taowatch_state+='-|'
+  __taowatch_state+="$1$__taowatch_encoded|"
+  if ((${#__taowatch_state} > 30000)); then
+    __taowatch_long=1 __taowatch_state=
   fi
 }
 
 __taowatch_encode() {
-  __taowatch_encoded=${1//\%/%25}
+  __taowatch_encoded=+${1//\%/%25}
   __taowatch_encoded=${__taowatch_encoded//\|/%7C}
   __taowatch_encoded=${__taowatch_encoded//$'\n'/%0A}
 }

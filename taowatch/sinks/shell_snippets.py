@@ -75,8 +75,15 @@ def _text(
     quote: Callable[[str], str], directory: Path, name: str, content: str, variables: Sequence[Variable], quiet: bool
 ) -> str:
     words = ["1" if quiet else "", str(directory), printable(name), content]
-    pairs = [f"{_checked(variable.name)} {quote(variable.value)}" for variable in variables]
-    return " ".join(["__taowatch_project", *map(quote, words), *pairs]) + "\n"
+    pairs = [("TAOWATCH_PROJECT", str(directory)), *((_checked(known.name), known.value) for known in variables)]
+    triples = [f"{name} {quote(value)} {quote(_note(name, value))}" for name, value in pairs]
+    return " ".join(["__taowatch_project", *map(quote, words), *triples]) + "\n"
+
+
+def _note(name: str, value: str) -> str:
+    # What the hook puts into TAOWATCH_STATE; made here, because shells are slow at it.
+    encoded = value.replace("%", "%25").replace("|", "%7C").replace("\n", "%0A")
+    return f"{name}|{encoded}|"
 
 
 def _checked(name: str) -> str:
