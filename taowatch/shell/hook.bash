@@ -148,10 +148,10 @@ __taowatch_say_once() {
 }
 
 # __taowatch_content is the project's .taowatch.toml. All of it, as a checkout may bring it back with another time; it is
-# short. Read by lines, because `read -d ''` asks the system for each byte.
+# short. Where it cannot be read, `/`, which is no TOML. Read by lines, because `read -d ''` asks the system for each byte.
 __taowatch_read_content() {
   \local -a __taowatch_lines
-  __taowatch_lines=()
+  __taowatch_lines=(/)
   if [[ -f ${__taowatch[toml]} && -r ${__taowatch[toml]} ]]; then
     \builtin mapfile __taowatch_lines <"${__taowatch[toml]}" || \builtin :
   fi

@@ -162,10 +162,10 @@ function __taowatch_say_once
 end
 
 # Whether .taowatch.toml holds what it held when it was allowed. All of it is compared, as a checkout may bring it back
-# with another time; it is short.
+# with another time; it is short. Where it cannot be read, it is `/`, which is no TOML.
 function __taowatch_same
     set -l IFS
-    set -l content
+    set -l content /
     if builtin test -f "$__taowatch_toml" -a -r "$__taowatch_toml"
         builtin read -z content <"$__taowatch_toml"
     end

@@ -131,11 +131,12 @@ __taowatch_say_once() {
 }
 
 # __taowatch_content is the project's .taowatch.toml. All of it, as a checkout may bring it back with another time; it is
-# short. `read` would ask the system for each byte.
+# short. Where it cannot be read, `/`, which is no TOML. `read` would ask the system for each byte.
 __taowatch_read_content() {
   \builtin local __taowatch_part=
-  __taowatch_content=
+  __taowatch_content=/
   [[ -f ${__taowatch[toml]} && -r ${__taowatch[toml]} ]] || \builtin return 0
+  __taowatch_content=
   if (( ${+builtins[sysread]} )); then
     while \builtin sysread -s 65536 __taowatch_part; do
       __taowatch_content+=$__taowatch_part
