@@ -2,7 +2,8 @@
 #
 # At a prompt where nothing changed it runs builtins only and forks nothing (a command substitution of builtins is none).
 # It touches no names but its own (__taowatch*), TAOWATCH_* and the variables of an allowed project, and never the
-# universal scope. `builtin` stands against functions; the empty local IFS keeps a substitution in one piece, and off
+# universal scope. `builtin` stands against functions (fish itself
+# protects set, test, read, string and status); the empty local IFS keeps a substitution in one piece, and off
 # its last newline only. The same in bash, with more comments: hook.bash.
 #
 # Global variables, not exported:
@@ -19,20 +20,20 @@ function __taowatch_hook --on-event fish_prompt
     set -l __taowatch_status $status
     # Nothing changed: no project was allowed or denied (_at), the .taowatch.toml of the one here has the time that it
     # had when it was allowed (its snippet has the same), there is and was nothing to tell.
-    if builtin test "$PWD" = "$__taowatch_pwd"
-        and builtin test -f "$__taowatch_at" -a ! -f "$__taowatch_alert" -a -z "$__taowatch_alerts$__taowatch_gone"
-        if builtin test -z "$__taowatch_toml"
+    if test "$PWD" = "$__taowatch_pwd"
+        and test -f "$__taowatch_at" -a ! -f "$__taowatch_alert" -a -z "$__taowatch_alerts$__taowatch_gone"
+        if test -z "$__taowatch_toml"
             return $__taowatch_status
         end
-        if builtin test -f "$__taowatch_toml" -a ! "$__taowatch_toml" -nt "$__taowatch_snippet"
-            and not builtin test "$__taowatch_toml" -ot "$__taowatch_snippet"
+        if test -f "$__taowatch_toml" -a ! "$__taowatch_toml" -nt "$__taowatch_snippet"
+            and not test "$__taowatch_toml" -ot "$__taowatch_snippet"
             return $__taowatch_status
         end
     end
     __taowatch_look
-    if builtin test -f "$__taowatch_alert"
+    if test -f "$__taowatch_alert"
         __taowatch_warn
-    else if builtin test -n "$__taowatch_alerts" -a -f "$__taowatch_runtime/status.json"
+    else if test -n "$__taowatch_alerts" -a -f "$__taowatch_runtime/status.json"
         # A daemon runs and has nothing to tell; without one, nobody knows whether it is over.
         __taowatch_end_alerts
     end
@@ -41,22 +42,22 @@ end
 
 # The arrow keys change directory without a new prompt; what is run then has the right variables all the same.
 function __taowatch_before_command --on-event fish_preexec
-    if not builtin test "$PWD" = "$__taowatch_pwd"
+    if not test "$PWD" = "$__taowatch_pwd"
         __taowatch_look
     end
 end
 
 # Something may have changed: see what.
 function __taowatch_look
-    if not builtin test -f "$__taowatch_at"
+    if not test -f "$__taowatch_at"
         __taowatch_read_generation
     end
-    if not builtin test "$PWD" = "$__taowatch_pwd"
+    if not test "$PWD" = "$__taowatch_pwd"
         __taowatch_move
-    else if builtin test -n "$__taowatch_found"
+    else if test -n "$__taowatch_found"
         __taowatch_compare
     end
-    if builtin test -n "$__taowatch_gone" -a -f "$__taowatch_gone/.taowatch.toml"
+    if test -n "$__taowatch_gone" -a -f "$__taowatch_gone/.taowatch.toml"
         __taowatch_move
     end
 end
@@ -66,19 +67,19 @@ end
 function __taowatch_read_generation
     set -l protocol
     set -l id
-    if builtin test -f "$__taowatch_shell/generation"
-        builtin read -l -d ' ' protocol id <"$__taowatch_shell/generation"
+    if test -f "$__taowatch_shell/generation"
+        read -l -d ' ' protocol id <"$__taowatch_shell/generation"
         set -g __taowatch_at "$__taowatch_shell/at.$id"
         set -g __taowatch_generation "$id"
-        if not builtin test "$protocol $id" = "$__taowatch_seen"
+        if not test "$protocol $id" = "$__taowatch_seen"
             set -g __taowatch_seen "$protocol $id"
             set -g __taowatch_pwd
-            if not builtin test "$protocol" = 1
+            if not test "$protocol" = 1
                 set -g __taowatch_generation
                 __taowatch_say_once upgraded 'was upgraded under this shell; for its variables: taowatch hook fish | source'
             end
         end
-    else if builtin test -n "$__taowatch_seen"
+    else if test -n "$__taowatch_seen"
         set -g __taowatch_seen
         set -g __taowatch_pwd
     end
@@ -91,12 +92,12 @@ function __taowatch_move
     set -l real (builtin pwd -P)
     set -g __taowatch_pwd "$PWD"
     __taowatch_search "$real"
-    if builtin test -n "$left"
+    if test -n "$left"
         __taowatch_explain "$left" "$real"
     end
-    if builtin test -z "$__taowatch_found"
+    if test -z "$__taowatch_found"
         __taowatch_leave
-    else if builtin test "$__taowatch_found $__taowatch_generation" = "$__taowatch_entered"
+    else if test "$__taowatch_found $__taowatch_generation" = "$__taowatch_entered"
         __taowatch_compare
     else
         builtin source "$__taowatch_snippet"
@@ -111,37 +112,37 @@ function __taowatch_search
     for name in found gone toml snippet
         set -g __taowatch_$name
     end
-    builtin string match -q '1 *' -- "$__taowatch_seen"; or return 0
+    string match -q '1 *' -- "$__taowatch_seen"; or return 0
     while true
-        if builtin test -f "$__taowatch_shell/tree$directory/=env.fish"
+        if test -f "$__taowatch_shell/tree$directory/=env.fish"
             set -l named "$directory"
-            builtin test -n "$directory"; or set named /
-            if builtin test -f "$directory/.taowatch.toml"
+            test -n "$directory"; or set named /
+            if test -f "$directory/.taowatch.toml"
                 set -g __taowatch_found "$named"
                 set -g __taowatch_toml "$directory/.taowatch.toml"
                 set -g __taowatch_snippet "$__taowatch_shell/tree$directory/=env.fish"
                 return 0
             end
-            builtin test -n "$__taowatch_gone"; or set -g __taowatch_gone "$named"
+            test -n "$__taowatch_gone"; or set -g __taowatch_gone "$named"
         end
-        if builtin test -z "$directory" -o "$directory" = /
+        if test -z "$directory" -o "$directory" = /
             return 0
         end
-        set directory (builtin string replace -r '/[^/]*\z' '' -- "$directory")
+        set directory (string replace -r '/[^/]*\z' '' -- "$directory")
     end
 end
 
 # __taowatch_explain LEFT REAL: the project that the shell was in is there no more, while the shell still is: say why.
 function __taowatch_explain
     set -l IFS
-    builtin string match -q '1 *' -- "$__taowatch_seen"; or return 0
-    set -l prefix (builtin string escape --style=regex -- "$argv[1]")
-    if not builtin string match -q -r "^$prefix(/|\\z)" -- "$argv[2]"
+    string match -q '1 *' -- "$__taowatch_seen"; or return 0
+    set -l prefix (string escape --style=regex -- "$argv[1]")
+    if not string match -q -r "^$prefix(/|\\z)" -- "$argv[2]"
         return 0
     end
-    if not builtin test -f "$__taowatch_shell/tree$argv[1]/=env.fish"
+    if not test -f "$__taowatch_shell/tree$argv[1]/=env.fish"
         __taowatch_refuse 'is not allowed any more' allow "$argv[1]"
-    else if not builtin test -f "$argv[1]/.taowatch.toml"
+    else if not test -f "$argv[1]/.taowatch.toml"
         __taowatch_refuse 'has no .taowatch.toml any more' init "$argv[1]"
     end
 end
@@ -149,13 +150,13 @@ end
 # __taowatch_refuse REASON COMMAND DIRECTORY: quoted, because a directory may be called anything.
 function __taowatch_refuse
     set -l IFS
-    set -l quoted (builtin string escape -- "$argv[3]")
+    set -l quoted (string escape -- "$argv[3]")
     __taowatch_say_once "$argv[3]" "$quoted $argv[1]; to allow it as it is now: taowatch $argv[2] $quoted"
 end
 
 # __taowatch_say_once ABOUT TEXT: once in a shell for each generation.
 function __taowatch_say_once
-    if not contains -- "$__taowatch_generation $argv[2]" $__taowatch_told
+    if not builtin contains -- "$__taowatch_generation $argv[2]" $__taowatch_told
         set -g -a __taowatch_told "$__taowatch_generation $argv[2]"
         builtin printf 'taowatch: %s\n' "$argv[2]" >&2
     end
@@ -166,20 +167,20 @@ end
 function __taowatch_same
     set -l IFS
     set -l content /
-    if builtin test -f "$__taowatch_toml" -a -r "$__taowatch_toml"
-        builtin read -z content <"$__taowatch_toml"
+    if test -f "$__taowatch_toml" -a -r "$__taowatch_toml"
+        read -z content <"$__taowatch_toml"
     end
-    builtin test "$content" = "$__taowatch_content"
+    test "$content" = "$__taowatch_content"
 end
 
 # Whether the project is still, or again, the one that was allowed.
 function __taowatch_compare
     if __taowatch_same
-        if builtin test -z "$__taowatch_project"
+        if test -z "$__taowatch_project"
             set -g __taowatch_entered
             __taowatch_move
         end
-    else if builtin test -f "$__taowatch_toml"
+    else if test -f "$__taowatch_toml"
         __taowatch_leave
         __taowatch_refuse 'changed and is not allowed any more' allow "$__taowatch_found"
     else
@@ -204,8 +205,8 @@ function __taowatch_project
     end
     __taowatch_set $argv[5..-1]
     set -g __taowatch_project "$directory"
-    if builtin test -z "$quiet" -a "$inherited" != "$directory"
-        and builtin string match -q -r '^0?\z' -- "$TAOWATCH_QUIET"
+    if test -z "$quiet" -a "$inherited" != "$directory"
+        and string match -q -r '^0?\z' -- "$TAOWATCH_QUIET"
         builtin printf 'taowatch: %s, %d variables\n' "$project" (builtin math (builtin count $argv) / 3 - 2 - 1/3) >&2
     end
 end
@@ -228,9 +229,9 @@ function __taowatch_set
     end
     # One string of the environment has a limit (128 KiB), beyond which no command could be started at all.
     set -l joined "$__taowatch_state"
-    if builtin test (builtin string length -- "$joined") -lt 30000
+    if test (string length -- "$joined") -lt 30000
         set -l IFS
-        set -gx TAOWATCH_STATE (builtin string join '' -- $__taowatch_state)
+        set -gx TAOWATCH_STATE (string join '' -- $__taowatch_state)
     end
 end
 
@@ -242,23 +243,23 @@ function __taowatch_remember
     set -g __taowatch_before_$argv[1] $$argv[1]
     if set -q -g -x $argv[1]
         set -g __taowatch_was_$argv[1] -x
-        set -l value (builtin string replace -a % %25 -- "$$argv[1]")
-        set value (builtin string replace -a '|' %7C -- "$value")
-        set -g __taowatch_encoded +(builtin string replace -a \n %0A -- "$value")
+        set -l value (string replace -a % %25 -- "$$argv[1]")
+        set value (string replace -a '|' %7C -- "$value")
+        set -g __taowatch_encoded +(string replace -a \n %0A -- "$value")
     end
 end
 
 # What this shell inherited from one that had entered a project is taken over, to be taken back as there.
 function __taowatch_adopt
     set -l IFS \n
-    set -l fields (builtin string split '|' -- "$TAOWATCH_STATE")
+    set -l fields (string split '|' -- "$TAOWATCH_STATE")
     while set -q fields[4]
-        builtin string match -q -r '^[A-Za-z_][A-Za-z0-9_]*\z' -- "$fields[1]"; or return 0
+        string match -q -r '^[A-Za-z_][A-Za-z0-9_]*\z' -- "$fields[1]"; or return 0
         set -g -a __taowatch_names $fields[1]
-        set -g -a __taowatch_values (__taowatch_decode "$fields[2]" | builtin string collect -N)
-        if builtin string match -q '+*' -- "$fields[3]"
+        set -g -a __taowatch_values (__taowatch_decode "$fields[2]" | string collect -N -a)
+        if string match -q '+*' -- "$fields[3]"
             set -g __taowatch_was_$fields[1] -x
-            set -g __taowatch_before_$fields[1] (__taowatch_decode (builtin string sub -s 2 -- "$fields[3]") | builtin string collect -N)
+            set -g __taowatch_before_$fields[1] (__taowatch_decode (string sub -s 2 -- "$fields[3]") | string collect -N -a)
         end
         set -e fields[1..3]
     end
@@ -267,16 +268,16 @@ end
 
 function __taowatch_decode
     set -l IFS
-    set -l text (builtin string replace -a %7C '|' -- "$argv[1]")
-    set text (builtin string replace -a %0A \n -- "$text")
-    builtin printf %s (builtin string replace -a %25 % -- "$text")
+    set -l text (string replace -a %7C '|' -- "$argv[1]")
+    set text (string replace -a %0A \n -- "$text")
+    builtin printf %s (string replace -a %25 % -- "$text")
 end
 
 # Take back what was set, where it still has the value that was set; what the user changed since is theirs.
 function __taowatch_leave
     set -l __taowatch_left $__taowatch_values
     for __taowatch_name in $__taowatch_names
-        if builtin test "$$__taowatch_name" = "$__taowatch_left[1]"; and set -q -g $__taowatch_name
+        if test "$$__taowatch_name" = "$__taowatch_left[1]"; and set -q -g $__taowatch_name
             set -e -g $__taowatch_name
             __taowatch_restore $__taowatch_name
         end
@@ -285,7 +286,7 @@ function __taowatch_leave
     set -g __taowatch_names
     set -g __taowatch_values
     set -g __taowatch_project
-    builtin test -n "$__taowatch_found"; or set -g __taowatch_entered
+    test -n "$__taowatch_found"; or set -g __taowatch_entered
     set -e -g TAOWATCH_STATE
 end
 
@@ -304,12 +305,12 @@ function __taowatch_warn
     set -l jobs
     set -l now
     begin
-        builtin read -l -d ' ' pid stamp
-        if builtin test "$stamp" = "$__taowatch_stamp"; or not builtin test -d "/proc/$pid"
+        read -l -d ' ' pid stamp
+        if test "$stamp" = "$__taowatch_stamp"; or not test -d "/proc/$pid"
             return 0
         end
-        while builtin read -l -d ' ' job id text
-            if not contains -- "$job:$id" $__taowatch_alerts
+        while read -l -d ' ' job id text
+            if not builtin contains -- "$job:$id" $__taowatch_alerts
                 builtin printf 'taowatch: %s\n' "$text" >&2
             end
             set -a now "$job:$id"
@@ -323,14 +324,14 @@ end
 function __taowatch_end_alerts
     set -l over
     for told in $__taowatch_alerts
-        set -l job (builtin string split -f 1 : -- $told)
-        builtin string match -q "$job:*" -- $argv; or set over 1
+        set -l job (string split -f 1 : -- $told)
+        string match -q "$job:*" -- $argv; or set over 1
     end
     set -g __taowatch_alerts $argv
     set -g __taowatch_stamp
-    if builtin test -z "$over"
+    if test -z "$over"
         return 0
-    else if builtin test -z "$argv"
+    else if test -z "$argv"
         builtin printf 'taowatch: the conflict is over\n' >&2
     else
         builtin printf 'taowatch: one conflict is over, another is not\n' >&2
@@ -339,10 +340,10 @@ end
 
 # What click needs to complete; asked for only when the Tab key is pressed.
 function __taowatch_complete
-    set -l words (commandline -cp)
-    set -l word (commandline -t)
+    set -l words (builtin commandline -cp)
+    set -l word (builtin commandline -t)
     for line in (_TAOWATCH_COMPLETE=fish_complete COMP_WORDS=$words COMP_CWORD=$word command taowatch 2>/dev/null)
-        set -l fields (builtin string split -m 1 , -- $line)
+        set -l fields (string split -m 1 , -- $line)
         switch $fields[1]
             case dir
                 __fish_complete_directories "$fields[2]"
@@ -361,5 +362,5 @@ set -g __taowatch_pwd
 if status is-interactive; and not set -q -g __taowatch_registered
     set -g __taowatch_registered 1
     __taowatch_adopt
-    complete -c taowatch -f -a '(__taowatch_complete)'
+    builtin complete -c taowatch -f -a '(__taowatch_complete)'
 end

@@ -350,8 +350,9 @@ __taowatch_register() {
     \builtin zmodload -F zsh/system b:sysread 2>/dev/null || \builtin :
     __taowatch_adopt
   fi
-  \builtin autoload -Uz add-zsh-hook
-  add-zsh-hook precmd __taowatch_hook
+  # What add-zsh-hook does, which needs an intact fpath, and calls builtins that the user may have functions over.
+  \builtin typeset -ga precmd_functions
+  (( ${precmd_functions[(Ie)__taowatch_hook]} )) || precmd_functions+=(__taowatch_hook)
 }
 
 __taowatch_register
