@@ -15,14 +15,16 @@ from tests.support.components import requires
 SNAPSHOT = {
     "bash": r"""
 snap() {
-  local volatile='^(BASH.*|RANDOM|SRANDOM|PWD|OLDPWD|LINENO|SECONDS|EPOCH.*|FUNCNAME|PIPESTATUS|_|before|after|__taowatch.*)='
+  local volatile='^(BASH.*|S?RANDOM|(OLD)?PWD|LINENO|SECONDS|EPOCH.*|FUNCNAME|PIPESTATUS|_|__taowatch.*)='
   { set; } | grep -Ev "$volatile" | sed '/^__taowatch[a-z_]* ()/,/^}/d'
-  trap -p; shopt -p; set +o; alias; complete -p; dirs; umask; compgen -c __taowatch >/dev/null
+  trap -p; shopt -p; set +o; alias; complete -p | grep -v ' taowatch$'; dirs; umask
 }
 """,
     "zsh": r"""
 zmodload zsh/parameter
 snap() {
+  setopt
+  emulate -L zsh
   local name
   for name in ${(ok)parameters}; do
     case $name in
@@ -33,7 +35,7 @@ snap() {
       (*) print -r -- "$name=${(P)name} ${(Pt)name}" ;;
     esac
   done
-  setopt; trap; alias -L; print -rl -- ${(ok)functions:#__taowatch*}; umask
+  trap; alias -L; print -rl -- ${(ok)functions:#__taowatch*}; umask
 }
 """,
     "fish": r"""
@@ -63,7 +65,7 @@ snap > {folder}/after
 """,
     "fish": """
 set -g NUM_GPUS 9
-cd /; emit fish_prompt; snap > {folder}/before; {line}
+cd /; emit fish_prompt; snap > /dev/null; snap > {folder}/before; {line}
 emit fish_prompt; cd {project}; emit fish_prompt; emit fish_prompt; cd {project}/..; emit fish_prompt; cd {project}
 emit fish_prompt; echo '#' > {file}; emit fish_prompt; cd /; emit fish_prompt; snap > {folder}/after
 """,
