@@ -17,12 +17,13 @@
 
 __taowatch_hook() {
   \local "__taowatch_status=$?"
-  # Nothing changed: no project was allowed or denied (`at`), the .taowatch.toml of the one here has the time that it had
-  # when it was allowed (its snippet has the same), there is and was nothing to tell.
-  if [[ -f ${__taowatch[at]-} && ! -f ${__taowatch[alert]-} && -z ${__taowatch[alerts]-}${__taowatch[gone]-} &&
+  # Nothing changed: neither the directory (what remains of it without the one before is nothing: `==` would obey
+  # nocasematch), nor which projects are allowed (`at`); the .taowatch.toml of the one here has the time that it had when
+  # it was allowed (its snippet has the same); there is and was nothing to tell.
+  if [[ -z ${PWD#"${__taowatch[pwd]-}"} && -z ${__taowatch[alerts]-}${__taowatch[gone]-} &&
+    -f ${__taowatch[at]-} && ! -f ${__taowatch[alert]-} &&
     (-z ${__taowatch[toml]-} || (! ${__taowatch[toml]-} -nt ${__taowatch[snippet]-} &&
-    ! ${__taowatch[toml]-} -ot ${__taowatch[snippet]-})) ]] &&
-    \builtin test "$PWD" = "${__taowatch[pwd]-}"; then
+    ! ${__taowatch[toml]-} -ot ${__taowatch[snippet]-})) ]]; then
     \return "$__taowatch_status"
   fi
   __taowatch_look

@@ -18,17 +18,13 @@
 
 function __taowatch_hook --on-event fish_prompt
     set -l __taowatch_status $status
-    # Nothing changed: no project was allowed or denied (_at), the .taowatch.toml of the one here has the time that it
-    # had when it was allowed (its snippet has the same), there is and was nothing to tell.
-    if test "$PWD" = "$__taowatch_pwd"
-        and test -f "$__taowatch_at" -a ! -f "$__taowatch_alert" -a -z "$__taowatch_alerts$__taowatch_gone"
-        if test -z "$__taowatch_toml"
-            return $__taowatch_status
-        end
-        if test -f "$__taowatch_toml" -a ! "$__taowatch_toml" -nt "$__taowatch_snippet"
-            and not test "$__taowatch_toml" -ot "$__taowatch_snippet"
-            return $__taowatch_status
-        end
+    # Nothing changed: neither the directory nor which projects are allowed (_at); the .taowatch.toml of the one here has
+    # the time that it had when it was allowed (its snippet has the same; elsewhere both stand for _at); there is and was
+    # nothing to tell. One `test`, as each command has its price.
+    if test "$PWD" = "$__taowatch_pwd" -a -f "$__taowatch_at" -a ! -f "$__taowatch_alert" \
+            -a -z "$__taowatch_alerts$__taowatch_gone" -a -f "$__taowatch_toml" \
+            -a ! "$__taowatch_toml" -nt "$__taowatch_snippet" -a ! "$__taowatch_toml" -ot "$__taowatch_snippet"
+        return $__taowatch_status
     end
     __taowatch_look
     if test -f "$__taowatch_alert"
@@ -109,9 +105,10 @@ end
 function __taowatch_search
     set -l IFS
     set -l directory "$argv[1]"
-    for name in found gone toml snippet
-        set -g __taowatch_$name
-    end
+    set -g __taowatch_found
+    set -g __taowatch_gone
+    set -g __taowatch_toml "$__taowatch_at"
+    set -g __taowatch_snippet "$__taowatch_at"
     string match -q '1 *' -- "$__taowatch_seen"; or return 0
     while true
         if test -f "$__taowatch_shell/tree$directory/=env.fish"

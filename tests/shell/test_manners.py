@@ -57,7 +57,7 @@ snap > after || :
 """,
     "zsh": """
 trap 'echo mine' INT; setopt no_clobber ksh_arrays; NUM_GPUS=9
-cd /; snap > {folder}/before; {line}; status_7() {{ return 7; }}
+cd /; snap > /dev/null; snap > {folder}/before; {line}; status_7() {{ return 7; }}
 prompt() {{ status_7; __taowatch_hook; [[ $? = 7 ]] || echo "status is lost"; }}
 prompt; cd {project}; prompt; prompt; cd {project}/..; prompt; cd {project}; prompt
 echo '#' >| {file}; prompt; cd /; prompt; unset precmd_functions; unfunction prompt status_7
