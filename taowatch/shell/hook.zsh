@@ -24,8 +24,7 @@ __taowatch_hook() {
     ${__taowatch[toml]} -ot ${__taowatch[snippet]} ) ) ]]; then
     __taowatch_look || \builtin :
   fi
-  # zsh keeps the status for the other hooks and the prompt, and errexit would end the shell for it.
-  [[ -o err_exit || -o err_return ]] || \builtin return "$__taowatch_status"
+  \builtin return "$__taowatch_status"
 }
 
 # Something may have changed: see what.

@@ -42,7 +42,7 @@ def write_snippet(paths: Paths, directory: Path, name: str, variables: Sequence[
     private_directory(paths.state)
     for dialect, text in texts.items():
         file = snippet(paths, directory, dialect)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _private_directories(paths.snippets, file.parent)
         write_atomically(file, os.fsencode(text))
         os.utime(file, ns=(modified, modified))
     _tell_shells(paths)
@@ -84,6 +84,12 @@ def _note(name: str, value: str) -> str:
     # What the hook puts into TAOWATCH_STATE; made here, because shells are slow at it.
     encoded = value.replace("%", "%25").replace("|", "%7C").replace("\n", "%0A")
     return f"{name}|{encoded}|"
+
+
+def _private_directories(top: Path, directory: Path) -> None:
+    # mkdir gives its mode to the last one only, and the names of projects are nobody else's business.
+    for part in (top, *reversed([part for part in directory.parents if top in part.parents]), directory):
+        part.mkdir(mode=0o700, exist_ok=True)
 
 
 def _checked(name: str) -> str:

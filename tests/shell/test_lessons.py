@@ -50,6 +50,12 @@ def test_a1_a_prompt_function_after_ours_sees_it(shell: str, hooked: Hooked) -> 
     assert tty.run(STATUS[shell]) == "saw 7"
 
 
+@each_shell
+def test_a1_whoever_calls_the_hook_gets_it_back(shell: str, hooked: Hooked) -> None:
+    tty = hooked.open(shell)
+    assert tty.run(f"{STATUS[shell]}; __taowatch_hook; {SHOW_STATUS[shell]}") == "7"
+
+
 # --- A2: PROMPT_COMMAND in all its forms -----------------------------------------------------------
 
 
@@ -76,6 +82,8 @@ def test_a2_other_tools_keep_the_prompt_command(form: str, first: bool, hooked: 
     assert any(line.startswith("mine") for line in said)
     if form == "array":
         assert "other" in said
+        # An element of its own: bash keeps PIPESTATUS for the others.
+        assert r'[0]="\"\${__taowatch_entry-:}\" && :" [1]="echo mine"' in tty.run("declare -p PROMPT_COMMAND")
 
 
 def test_a2_direnv_and_taowatch_live_in_one_prompt(hooked: Hooked, home: Path) -> None:
@@ -419,10 +427,9 @@ def test_a12_nothing_but_names_can_stand_in_a_snippet(hooked: Hooked, home: Path
 
 def test_a12_snippets_are_the_user_s_alone(hooked: Hooked, home: Path) -> None:
     hooked.plain(home / "p", NUM_GPUS="2")
-    files = [file for file in hooked.paths.snippets.rglob("*") if file.is_file()]
-    assert len(files) == 5
-    assert hooked.paths.state.stat().st_mode & 0o077 == 0
-    assert not [file for file in files if file.stat().st_mode & 0o077]
+    found = [hooked.paths.state, *hooked.paths.state.rglob("*")]
+    assert len([path for path in found if path.is_file()]) == 5
+    assert [path for path in found if path.stat().st_mode & 0o077] == []
 
 
 # --- a login shell, a home with spaces -------------------------------------------------------------
