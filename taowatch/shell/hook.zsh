@@ -9,7 +9,7 @@
 # __taowatch          shell, runtime: directories; pwd, at, seen, generation: what the last prompt saw; project: the
 #                     directory whose variables are set; found, toml, snippet, content: the nearest project, its files,
 #                     and what the first of them held when it was allowed; gone: a nearer one that has none now;
-#                     told:*, alert:*, alerts, stamp: what was said already
+#                     told:*, alert:*, alerts, stamp: what was said already; held: what is to be said
 # __taowatch_values   name -> the value that was set
 # __taowatch_before   name -> what stood there: `unset`, `set VALUE` or `exported VALUE`
 
@@ -19,7 +19,7 @@ __taowatch_hook() {
   # Nothing changed: no project was allowed or denied (`at`), the .taowatch.toml of the one here has the time that it had
   # when it was allowed (its snippet has the same), there is and was nothing to tell.
   if [[ $PWD != "${__taowatch[pwd]}" || ! -f ${__taowatch[at]} || -f ${__taowatch[alert]} ||
-    -n ${__taowatch[alerts]}${__taowatch[gone]} || ( -n ${__taowatch[toml]} &&
+    -n ${__taowatch[alerts]}${__taowatch[gone]}${__taowatch[held]} || ( -n ${__taowatch[toml]} &&
     ( ! -f ${__taowatch[toml]} || ${__taowatch[toml]} -nt ${__taowatch[snippet]} ||
     ${__taowatch[toml]} -ot ${__taowatch[snippet]} ) ) ]]; then
     __taowatch_look || \builtin :
@@ -43,6 +43,10 @@ __taowatch_look() {
   elif [[ -n ${__taowatch[alerts]} && -f ${__taowatch[runtime]}/status.json ]]; then
     # A daemon runs and has nothing to tell; without one, nobody knows whether it is over.
     __taowatch_end_alerts ' '
+  fi
+  if [[ -n ${__taowatch[held]} ]] && (( ! ${+__p9k_instant_prompt_active} )); then
+    \builtin print -rn -- "${__taowatch[held]}" >&2
+    __taowatch[held]=
   fi
   # compinit may run after us.
   if [[ -z ${__taowatch[completes]} ]] && (( ${+functions[compdef]} )); then
@@ -121,11 +125,22 @@ __taowatch_refuse() {
   __taowatch_say_once "$3" "${(q+)3} $1; to allow it as it is now: taowatch $2 ${(q+)3}"
 }
 
+# powerlevel10k draws its first prompt before the startup file runs, and takes any line for a mistake until the real one
+# stands; ours can wait for the next.
+__taowatch_say() {
+  if (( ${+__p9k_instant_prompt_active} )); then
+    __taowatch[held]+="taowatch: $1"$'\n'
+  else
+    \builtin print -rn -- "${__taowatch[held]}taowatch: $1"$'\n' >&2
+    __taowatch[held]=
+  fi
+}
+
 # __taowatch_say_once ABOUT TEXT: once in a shell for each generation.
 __taowatch_say_once() {
   if [[ "${__taowatch[generation]} $2" != "${__taowatch[told:$1]}" ]]; then
     __taowatch[told:$1]="${__taowatch[generation]} $2"
-    \builtin printf 'taowatch: %s\n' "$2" >&2
+    __taowatch_say "$2"
   fi
 }
 
@@ -185,10 +200,10 @@ __taowatch_project() {
   __taowatch[project]=$__taowatch_directory
   [[ -n $__taowatch_long ]] || \builtin export "TAOWATCH_STATE=$__taowatch_state"
   if [[ -n $__taowatch_fixed ]]; then
-    \builtin printf 'taowatch: left alone, as this shell has them readonly or typed:%s\n' "$__taowatch_fixed" >&2
+    __taowatch_say "left alone, as this shell has them readonly or typed:$__taowatch_fixed"
   fi
   if [[ -z $__taowatch_quiet && ${TAOWATCH_QUIET:-0} == 0 && $__taowatch_inherited != "$__taowatch_directory" ]]; then
-    \builtin printf 'taowatch: %s, %d variables\n' "$__taowatch_project" "$__taowatch_count" >&2
+    __taowatch_say "$__taowatch_project, $__taowatch_count variables"
   fi
 }
 
@@ -287,7 +302,7 @@ __taowatch_warn() {
       __taowatch_jobs+="$__taowatch_job "
       if [[ $__taowatch_id != "${__taowatch[alert:$__taowatch_job]}" ]]; then
         __taowatch[alert:$__taowatch_job]=$__taowatch_id
-        \builtin printf 'taowatch: %s\n' "$__taowatch_text" >&2
+        __taowatch_say "$__taowatch_text"
       fi
     done
   } <"${__taowatch[alert]}"
@@ -307,9 +322,9 @@ __taowatch_end_alerts() {
   if [[ -z $__taowatch_over ]]; then
     \builtin return 0
   elif [[ $1 == ' ' ]]; then
-    \builtin printf 'taowatch: the conflict is over\n' >&2
+    __taowatch_say 'the conflict is over'
   else
-    \builtin printf 'taowatch: one conflict is over, another is not\n' >&2
+    __taowatch_say 'one conflict is over, another is not'
   fi
 }
 

@@ -370,6 +370,19 @@ def test_a10_nothing_is_printed_while_the_startup_file_runs(shell: str, hooked: 
     assert tty.greeting.splitlines() == ["first", "last", "taowatch: p, 1 variables"]
 
 
+def test_a10_the_instant_prompt_of_powerlevel10k_gets_no_line_but_the_variables(hooked: Hooked, home: Path) -> None:
+    project = hooked.plain(home / "p", NUM_GPUS="2")
+    hooked.alert("job moved")
+    # What it does itself: set until its own last function before the first prompt.
+    p10k = "typeset -gi __p9k_instant_prompt_active=1; ended() { unset __p9k_instant_prompt_active }"
+    tty = hooked.open("zsh", before=p10k, after="precmd_functions+=(ended)", cwd=project)
+    assert tty.greeting == ""
+    assert "NUM_GPUS=2" in tty.run("env | grep GPUS; echo").splitlines()
+    assert tty.prompt() == ""
+    fresh = hooked.open("zsh", before=p10k, after="precmd_functions+=(ended)", cwd=project)
+    assert fresh.prompt().splitlines() == ["taowatch: p, 1 variables", "taowatch: moved"]
+
+
 # --- A11: aliases and functions --------------------------------------------------------------------
 
 
