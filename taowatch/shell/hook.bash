@@ -5,7 +5,8 @@
 # At a prompt where nothing changed it runs builtins only and forks nothing. It sets no trap, no option and no alias, and
 # touches no names but its own (__taowatch*), TAOWATCH_* and the variables of an allowed project. Habits in here: `test`
 # rather than `[[ = ]]`, which nocasematch changes; a backslash or \builtin against aliases and functions; ${x-} against
-# nounset; nothing that may fail without `|| :`, against errexit. All state is in arrays, which are never exported.
+# nounset; nothing that may fail without `|| :`, against errexit; no NAME=VALUE behind a command, against `set -k`. All
+# state is in arrays, which are never exported.
 #
 # With a variable:    what it holds
 # __taowatch          shell, runtime: directories; pwd, at, seen, generation: what the last prompt saw; project: the
@@ -16,7 +17,7 @@
 # __taowatch_before   name -> what stood there: `unset`, `set VALUE` or `exported VALUE`
 
 __taowatch_hook() {
-  \local "__taowatch_status=$?"
+  __taowatch[status]=$?
   # Nothing changed: neither the directory (what remains of it without the one before is nothing: `==` would obey
   # nocasematch), nor which projects are allowed (`at`); the .taowatch.toml of the one here has the time that it had when
   # it was allowed (its snippet has the same); there is and was nothing to tell.
@@ -24,10 +25,10 @@ __taowatch_hook() {
     -f ${__taowatch[at]-} && ! -f ${__taowatch[alert]-} &&
     (-z ${__taowatch[toml]-} || (! ${__taowatch[toml]-} -nt ${__taowatch[snippet]-} &&
     ! ${__taowatch[toml]-} -ot ${__taowatch[snippet]-})) ]]; then
-    \return "$__taowatch_status"
+    \return "${__taowatch[status]}"
   fi
   __taowatch_look
-  \return "$__taowatch_status"
+  \return "${__taowatch[status]}"
 }
 
 # Something may have changed: see what.
@@ -52,7 +53,8 @@ __taowatch_look() {
 # The name of a file tells at what generation the projects are, so that the idle prompt only has to look for it. Here, the
 # new one: VERSION ID. Another version than ours means that taowatch was upgraded under this shell.
 __taowatch_read_generation() {
-  \local __taowatch_version='' __taowatch_id=''
+  \local __taowatch_version __taowatch_id
+  __taowatch_version='' __taowatch_id=''
   if [[ -f ${__taowatch[shell]}/generation ]]; then
     IFS=' ' \builtin read -r __taowatch_version __taowatch_id <"${__taowatch[shell]}/generation" || \builtin :
   fi
@@ -70,7 +72,8 @@ __taowatch_read_generation() {
 
 # The shell is elsewhere, or the projects changed: find the nearest project and make the variables those of it.
 __taowatch_move() {
-  \local IFS=' ' __taowatch_real='' __taowatch_directory='' "__taowatch_left=${__taowatch[project]-}"
+  \local IFS __taowatch_real __taowatch_directory __taowatch_left
+  IFS=' ' __taowatch_real='' __taowatch_directory='' __taowatch_left=${__taowatch[project]-}
   __taowatch[pwd]=$PWD
   __taowatch_resolve
   __taowatch_search
@@ -110,7 +113,8 @@ __taowatch_search() {
 # __taowatch_real is where the shell really is. `pwd -P` could only be read with a fork, and `cd` twice costs nothing; not
 # where $PWD leads elsewhere by now, as the shell would follow it there.
 __taowatch_resolve() {
-  \local "__taowatch_part=$PWD" "__taowatch_pwd=$PWD" "__taowatch_oldpwd=${OLDPWD-}" "__taowatch_has_oldpwd=${OLDPWD+x}"
+  \local __taowatch_part __taowatch_pwd __taowatch_oldpwd __taowatch_has_oldpwd
+  __taowatch_part=$PWD __taowatch_pwd=$PWD __taowatch_oldpwd=${OLDPWD-} __taowatch_has_oldpwd=${OLDPWD+x}
   __taowatch_real=$PWD
   while [[ -n $__taowatch_part && ! -L $__taowatch_part ]]; do
     __taowatch_part=${__taowatch_part%/*}
@@ -162,7 +166,8 @@ __taowatch_read_content() {
 
 # Whether the project is still, or again, the one that was allowed.
 __taowatch_compare() {
-  \local IFS=' ' __taowatch_content=''
+  \local IFS __taowatch_content
+  IFS=' ' __taowatch_content=''
   __taowatch_read_content
   if \builtin test "$__taowatch_content" = "${__taowatch[content]-}"; then
     if [[ -z ${__taowatch[project]-} ]]; then
@@ -181,9 +186,11 @@ __taowatch_compare() {
 # __taowatch_project QUIET DIRECTORY PROJECT CONTENT [NAME VALUE NOTE]...: what a snippet says. NOTE is NAME|VALUE| for
 # TAOWATCH_STATE.
 __taowatch_project() {
-  \local "__taowatch_quiet=$1" "__taowatch_directory=$2" "__taowatch_project=$3" "__taowatch_count=$(($# / 3 - 2))"
-  \local __taowatch_content='' __taowatch_state='' __taowatch_long='' __taowatch_fixed=''
-  \local "__taowatch_inherited=${__taowatch[inherited]-}"
+  \local __taowatch_quiet __taowatch_directory __taowatch_project __taowatch_count __taowatch_content
+  \local __taowatch_state __taowatch_long __taowatch_fixed __taowatch_inherited
+  __taowatch_quiet=$1 __taowatch_directory=$2 __taowatch_project=$3 __taowatch_count=$(($# / 3 - 2))
+  __taowatch_content='' __taowatch_state='' __taowatch_long='' __taowatch_fixed=''
+  __taowatch_inherited=${__taowatch[inherited]-}
   __taowatch[content]=$4
   __taowatch[entered]="${__taowatch[found]} ${__taowatch[generation]-}"
   __taowatch[inherited]=
@@ -200,7 +207,7 @@ __taowatch_project() {
     \builtin shift 3
   done
   __taowatch[project]=$__taowatch_directory
-  [[ -n $__taowatch_long ]] || \builtin export "TAOWATCH_STATE=$__taowatch_state"
+  [[ -n $__taowatch_long ]] || { TAOWATCH_STATE=$__taowatch_state && \builtin export TAOWATCH_STATE; }
   if [[ -n $__taowatch_fixed ]]; then
     \builtin printf 'taowatch: left alone, as this shell has them readonly or typed:%s\n' "$__taowatch_fixed" >&2
   fi
@@ -213,7 +220,8 @@ __taowatch_project() {
 # Export one variable and remember what stood there: unset, set or exported are three different things. One that is
 # readonly, an integer, a reference… is the user's own: an assignment would fail, or evaluate the value.
 __taowatch_set() {
-  \local __taowatch_flags='' __taowatch_was=unset
+  \local __taowatch_flags __taowatch_was
+  __taowatch_flags='' __taowatch_was=unset
   if [[ -n ${!1+set} ]]; then
     __taowatch_flags=${!1@a}
     if [[ -n ${__taowatch_flags//[xt]/} || -R $1 ]]; then
@@ -232,7 +240,8 @@ __taowatch_set() {
 # A child shell learns from TAOWATCH_STATE what is ours: name|value that was set|value before, with a `+`, or `-`.
 # One string of the environment has a limit (128 KiB), beyond which no command could be started at all.
 __taowatch_note() {
-  \local __taowatch_encoded=-
+  \local __taowatch_encoded
+  __taowatch_encoded=-
   if [[ $2 == 'exported '* ]]; then
     __taowatch_encode "${2#exported }"
   fi
@@ -256,7 +265,8 @@ __taowatch_decode() {
 
 # What this shell inherited from one that had entered a project is taken over, to be taken back as there.
 __taowatch_adopt() {
-  \local "__taowatch_rest=${TAOWATCH_STATE-}" __taowatch_name __taowatch_decoded
+  \local __taowatch_rest __taowatch_name __taowatch_decoded
+  __taowatch_rest=${TAOWATCH_STATE-}
   while [[ $__taowatch_rest == *'|'*'|'*'|'* ]]; do
     __taowatch_name=${__taowatch_rest%%'|'*} __taowatch_rest=${__taowatch_rest#*'|'}
     __taowatch_decode "${__taowatch_rest%%'|'*}"
@@ -293,7 +303,8 @@ __taowatch_leave() {
 # The daemon's file: its PID and a stamp, then a line for each alert: JOB ID TEXT. Each is said once in each shell, and
 # none of them where the daemon died without taking its file with it.
 __taowatch_warn() {
-  \local __taowatch_pid='' __taowatch_stamp='' __taowatch_job __taowatch_id __taowatch_text __taowatch_jobs=' '
+  \local __taowatch_pid __taowatch_stamp __taowatch_job __taowatch_id __taowatch_text __taowatch_jobs
+  __taowatch_pid='' __taowatch_stamp='' __taowatch_jobs=' '
   {
     IFS=' ' \builtin read -r __taowatch_pid __taowatch_stamp || \builtin :
     if \builtin test "$__taowatch_stamp" = "${__taowatch[stamp]-}" || [[ ! -d /proc/$__taowatch_pid ]]; then
@@ -313,7 +324,8 @@ __taowatch_warn() {
 
 # __taowatch_end_alerts JOBS: those that were told of and are not among JOBS are over.
 __taowatch_end_alerts() {
-  \local IFS=' ' __taowatch_job __taowatch_over=
+  \local IFS __taowatch_job __taowatch_over
+  IFS=' ' __taowatch_over=''
   for __taowatch_job in ${__taowatch[alerts]-}; do
     if [[ $1 != *" $__taowatch_job "* ]]; then
       __taowatch_over=1 __taowatch[alert:$__taowatch_job]=
@@ -332,7 +344,8 @@ __taowatch_end_alerts() {
 
 # What click needs to complete; asked for only when the Tab key is pressed.
 __taowatch_complete() {
-  \local IFS=$'\n' __taowatch_line __taowatch_words="${COMP_WORDS[*]}"
+  \local IFS __taowatch_line __taowatch_words
+  IFS=$'\n' __taowatch_words="${COMP_WORDS[*]}"
   COMPREPLY=()
   for __taowatch_line in $(_TAOWATCH_COMPLETE=bash_complete COMP_WORDS=$__taowatch_words COMP_CWORD=$COMP_CWORD \
     \command taowatch 2>/dev/null); do
@@ -361,7 +374,8 @@ __taowatch_register() {
   __taowatch_entry[0]=__taowatch_hook
   [[ "${PROMPT_COMMAND[*]-}" != *__taowatch_entry* ]] || \return 0
   # `&& :` keeps the status, and keeps errexit from ending the shell because of it.
-  \local __taowatch_own='"${__taowatch_entry-:}" && :'
+  \local __taowatch_own
+  __taowatch_own='"${__taowatch_entry-:}" && :'
   # As an array only from 5.1 on, where bash runs all of it.
   if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)) &&
     [[ $(\builtin declare -p PROMPT_COMMAND 2>/dev/null) == "declare -a"* ]]; then
@@ -373,7 +387,8 @@ __taowatch_register() {
 
 # Not exported where it was not, with allexport neither.
 __taowatch_prepend() {
-  \local "__taowatch_flags=${PROMPT_COMMAND+${PROMPT_COMMAND@a}}"
+  \local __taowatch_flags
+  __taowatch_flags=${PROMPT_COMMAND+${PROMPT_COMMAND@a}}
   # shellcheck disable=SC2128,SC2178 # a string, or the first element where bash runs no other
   PROMPT_COMMAND="$1${PROMPT_COMMAND:+;$PROMPT_COMMAND}"
   [[ $__taowatch_flags == *x* ]] || \builtin export -n PROMPT_COMMAND

@@ -273,7 +273,7 @@ __taowatch_adopt() {
 __taowatch_leave() {
   \builtin local __taowatch_name= __taowatch_was=
   for __taowatch_name in "${(@k)__taowatch_values}"; do
-    [[ ${(Pt)__taowatch_name-} == scalar(|-export) ]] || \builtin continue
+    case ${(Pt)__taowatch_name-} in scalar | scalar-export) ;; *) \builtin continue ;; esac
     [[ ${(P)__taowatch_name} == "${__taowatch_values[$__taowatch_name]}" ]] || \builtin continue
     __taowatch_was=${__taowatch_before[$__taowatch_name]}
     \builtin unset "$__taowatch_name"

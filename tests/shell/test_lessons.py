@@ -468,3 +468,67 @@ def test_a_login_shell_in_a_home_with_spaces(hooked: Hooked, tmp_path: Path, env
     assert tty.run(f"cd '{project}'") == "taowatch: my tao, 1 variables"
     moved.alert("job moved")
     assert tty.prompt() == "taowatch: moved"
+
+
+# --- every option there is ------------------------------------------------------------------------
+
+OPTIONS = {
+    "zsh": """
+zmodload zsh/parameter
+for option in ${{(ok)options}}; do
+  case $option in
+    (exec|restricted|singlecommand|onecmd|interactive|zle|login|shinstdin|stdin|monitor) ;;
+    (privileged|verbose|xtrace|sourcetrace) ;;
+    (*) (
+      [[ $options[$option] = on ]] && unsetopt $option || setopt $option
+      eval "$(<{file})"
+      builtin cd {project}; __taowatch_hook; echo "$option $NUM_GPUS $DATA_DIR"
+      builtin cd /; __taowatch_hook; echo "$option ${{NUM_GPUS-none}}"
+    ) ;;
+  esac
+done
+""",
+    "bash": """
+flip() {{
+  (
+    "${{@:2}}" >/dev/null 2>&1 || exit 0
+    eval "$(<{file})"
+    builtin cd {project}; __taowatch_hook; echo "$1 $NUM_GPUS $DATA_DIR"
+    builtin cd /; __taowatch_hook; echo "$1 ${{NUM_GPUS-none}}"
+  )
+}}
+while read -r option state; do
+  case $option in restricted_shell | login_shell) continue ;; esac
+  if [[ $state == on ]]; then flip "$option" shopt -u "$option"; else flip "$option" shopt -s "$option"; fi
+done < <(shopt)
+while read -r option state; do
+  case $option in noexec | onecmd | privileged | verbose | xtrace | monitor) continue ;; esac
+  if [[ $state == on ]]; then flip "$option" set +o "$option"; else flip "$option" set -o "$option"; fi
+done < <(set -o)
+""",
+}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a3_each_option_of_the_shell_alone(shell: str, hooked: Hooked, home: Path, tmp_path: Path) -> None:
+    requires(shell)
+    project = hooked.plain(home / "p", NUM_GPUS="2", DATA_DIR="it's")
+    hooked.line(shell)
+    script = OPTIONS[shell].format(file=tmp_path / f"hook.{shell}", project=project)
+    command = {"bash": ["bash", "--norc", "-i", "-c"], "zsh": ["zsh", "-f", "-i", "-c"]}[shell]
+    done = subprocess.run(
+        [*command, script],
+        env={**hooked.environment, "TAOWATCH_QUIET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) > 100
+    pairs = list(zip(lines[::2], lines[1::2], strict=True))
+    assert [pair for pair in pairs if not (pair[0].endswith(" 2 it's") and pair[1].endswith(" none"))] == []
+    assert [
+        line for line in done.stderr.splitlines() if "job control" not in line and "process group" not in line
+    ] == []
