@@ -48,29 +48,36 @@ PROMPT = {
     ("zsh", "floor"): "floor",
     ("fish", "floor"): "emit floor",
 }
-# (idle prompts, times in and out) of one round.
-COUNTS = {"taowatch": (1000, 60), "direnv": (12, 8), "floor": (1000, 60)}
+# (measurements, idle prompts in each, times in and out) of one round. Short measurements, of which the median is taken,
+# as other programs of the machine come in between.
+COUNTS = {"taowatch": (60, 20, 60), "direnv": (12, 1, 8), "floor": (60, 20, 60)}
+FISH_COUNTS = {"taowatch": (12, 300, 60), "direnv": (2, 8, 8), "floor": (12, 300, 60)}
 
 SCRIPT = """
 {clock}
 {load}
 cd {project}; {prompt}; {prompt}
-start=$EPOCHREALTIME
-for ((i = 0; i < {idle}; i++)); do {prompt}; done
-stop=$EPOCHREALTIME
-echo idle $start $stop {idle}
+for ((j = 0; j < {measurements}; j++)); do
+  start=$EPOCHREALTIME
+  for ((i = 0; i < {idle}; i++)); do {prompt}; done
+  stop=$EPOCHREALTIME
+  echo idle $start $stop {idle}
+done
 cd {outside}; {prompt}
 for ((i = 0; i < {times}; i++)); do
   start=$EPOCHREALTIME; cd {project}; {prompt}; stop=$EPOCHREALTIME; echo entering $start $stop 1
   start=$EPOCHREALTIME; cd {outside}; {prompt}; stop=$EPOCHREALTIME; echo leaving $start $stop 1
 done
 """
-# fish has no clock of its own; the fork of `date` stands outside of what is measured.
+# fish has no clock of its own; one `date` is within what is measured, so there are more prompts in it.
 FISH = """
 {load}
 function floor --on-event floor; end
 cd {project}; {prompt}; {prompt}
-set start (date +%s.%N); for i in (seq {idle}); {prompt}; end; echo idle $start (date +%s.%N) {idle}
+set numbers (seq {idle})
+for j in (seq {measurements})
+  set start (date +%s.%N); for i in $numbers; {prompt}; end; echo idle $start (date +%s.%N) {idle}
+end
 cd {outside}; {prompt}
 set start (date +%s.%N); for i in (seq {times}); cd {project}; {prompt}; cd {outside}; {prompt}; end
 echo "entering and leaving" $start (date +%s.%N) {times}
@@ -115,13 +122,14 @@ class Bench:
         (self.project / ".envrc").write_text("\n".join(lines) + "\n")
         subprocess.run(["direnv", "allow", str(self.project)], env=self.environment, check=True)
 
-    def script(self, shell: str, tool: str, idle: int, times: int) -> str:
+    def script(self, shell: str, tool: str, measurements: int, idle: int, times: int) -> str:
         return (FISH if shell == "fish" else SCRIPT).format(
             clock="zmodload zsh/datetime; typeset -F i" if shell == "zsh" else "",
             load=self._load(shell, tool),
             prompt=PROMPT[shell, tool],
             project=self.project,
             outside=self.folder,
+            measurements=measurements,
             idle=idle,
             times=times,
         )
@@ -161,7 +169,7 @@ class Bench:
     def _forks(self, shell: str, tool: str, idle: int, times: int) -> int:
         trace = self.folder / "trace"
         strace = ("strace", "-f", "-e", "trace=clone,clone3,fork,vfork", "-o", str(trace))
-        self.run(shell, self.script(shell, tool, idle, times), *strace)
+        self.run(shell, self.script(shell, tool, 1, idle, times), *strace)
         calls = re.findall(r"^.*\b(?:clone3?|v?fork)\(.*$", trace.read_text(), re.MULTILINE)
         return len([call for call in calls if "CLONE_THREAD" not in call])
 
@@ -170,8 +178,8 @@ def _measure(bench: Bench, shells: list[str]) -> Figures:
     figures: Figures = defaultdict(list)
     for _ in range(ROUNDS):
         for shell in shells:
-            for tool, (idle, times) in COUNTS.items():
-                printed = bench.run(shell, bench.script(shell, tool, idle, times))
+            for tool, counts in (FISH_COUNTS if shell == "fish" else COUNTS).items():
+                printed = bench.run(shell, bench.script(shell, tool, *counts))
                 for what, seconds in _parsed(printed):
                     figures[shell, tool, what].append(seconds)
     return figures
