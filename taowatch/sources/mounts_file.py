@@ -36,7 +36,7 @@ class MountsFileSource:
         self._hinted = False
         self._names: set[tuple[str, str]] = set()
         self._settling: asyncio.TimerHandle | None = None
-        self._last: tuple[str, str | None, str | None] | None = None
+        self._last: tuple[object, ...] | None = None
         self._first = True
         self.problems: list[str] = []
 
@@ -102,7 +102,7 @@ class MountsFileSource:
         if reading.state != OK and not final:
             self._settling = self._loop.call_later(SETTLE, self._look, True)
             return
-        seen = (reading.state, reading.digest, reading.error)
+        seen = (reading.state, reading.digest, reading.error, reading.mapping.mounts)
         if seen != self._last:
             self._last = seen
             self._report(reading)
@@ -120,6 +120,7 @@ class MountsFileSource:
             kernels=kernels,
             notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
             awaits=reading.awaits,
+            changed_at=reading.changed_at,
         )
         seen = LaunchersSeen(launchers)
         # Who was alive before a change holds what the file said before it; at the first reading nothing was said yet.
