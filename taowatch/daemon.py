@@ -45,6 +45,8 @@ log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
 _MINUTE = 60.0
+_THOROUGHLY = 30
+"""Minutes between two looks at everything."""
 _MOUNTS_SETTLE = 0.1
 
 
@@ -85,6 +87,7 @@ class Daemon:
         self._failing: set[str] = set()
         self._mounted: mountinfo.Changes | None = None
         self._remounting: asyncio.TimerHandle | None = None
+        self._rounds = 0
         self._ready = False
         self._upgraded = False
 
@@ -245,7 +248,7 @@ class Daemon:
             self._put(ConfigRead(read_config(self._paths)))
         except TaowatchError as error:  # a service that runs is not ended by a slip of the pen
             log.warning("the configuration stays as it was: %s", printable(str(error)))
-        self._reconcile()
+        self._reconcile(thoroughly=True)
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
 
@@ -271,10 +274,11 @@ class Daemon:
             if all(source.is_alive() for source in (*self._watchers(), self._docker)):
                 systemd.tell(self._environ, "WATCHDOG=1")
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, thoroughly: bool = False) -> None:
         """Events are hints: some are lost (an overflow, a suspend, a hung engine), and file systems come and go."""
         try:
-            self._look_again()
+            self._rounds += 1
+            self._look_again(thoroughly or self._rounds % _THOROUGHLY == 0)
             self._docker.check()
             self._desktop.settle()
             installed = upgrade.installed_version()
@@ -285,11 +289,15 @@ class Daemon:
         except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
             log.warning("could not look again: %s", printable(str(error)))
 
-    def _look_again(self) -> None:
+    def _look_again(self, thoroughly: bool) -> None:
+        """Each look also brings a dead watcher back. A thousand projects are not read each minute."""
         for source in self._mounts.values():
             source.look_again()
         self._folders.look_again()
-        self._projects.look_again()
+        if thoroughly or not self._projects.is_alive():
+            self._projects.look_again()
+        if not self._launches.is_alive():
+            self._launches.watch(self._mounts)
 
     def _watch_mounts(self) -> None:
         try:
@@ -308,7 +316,7 @@ class Daemon:
     def _look_after_mounts(self) -> None:
         self._remounting = None
         try:
-            self._look_again()
+            self._look_again(thoroughly=True)
         except OSError as error:  # it may be gone again already, which is another change
             log.debug("%s", error)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import select
+from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,14 @@ class Table:
     def __init__(self) -> None:
         self._changes: Changes | None = None
         self._mounts: dict[str, str] = {}
+        self._any_silent = False
+
+    def types(self, paths: Iterable[str]) -> dict[str, str]:
+        """The type of the file system under each path; nothing where no mount is of a type that must be polled."""
+        mounts = self.current()
+        if not self._any_silent:
+            return {}
+        return {path: type_at(mounts, os.path.realpath(path)) for path in paths}
 
     def current(self) -> dict[str, str]:
         if self._changes is None:
@@ -87,10 +96,14 @@ class Table:
             except OSError as error:
                 log.debug("mountinfo: %s", error)
                 return {}
-            self._mounts = read()
+            self._read()
         elif self._changes.take():
-            self._mounts = read()
+            self._read()
         return self._mounts
+
+    def _read(self) -> None:
+        self._mounts = read()
+        self._any_silent = any(map(is_silent, self._mounts.values()))
 
     def close(self) -> None:
         if self._changes is not None:

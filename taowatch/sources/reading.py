@@ -54,6 +54,11 @@ def read_mounts_file(path: str, home: Path) -> Reading:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Reading(path, INVALID, error=reason)
+    return judge(path, content, written_at, home)
+
+
+def judge(path: str, content: bytes, written_at: float | None, home: Path) -> Reading:
+    """What the launcher would make of this content now: sources may have come and gone since it was read."""
     try:
         mapping = parse(content, HostPaths(home))
     except Rejected as error:

@@ -74,7 +74,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 
 def test_polling_takes_over_and_gives_back(heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "x"
-    monkeypatch.setattr(mountinfo.Table, "current", lambda _: {"/": "nfs4"})
+    monkeypatch.setattr(mountinfo, "read", lambda: {"/": "nfs4"})
     heard.directories.watch([str(tmp_path)], [str(file)])
     for change in ("made", "changed in place"):
         heard.told.clear()
@@ -88,7 +88,8 @@ def test_polling_takes_over_and_gives_back(heard: Heard, tmp_path: Path, monkeyp
     heard.told.clear()
     file.unlink()
     wait_until(lambda: heard.of(file), 5)
-    monkeypatch.setattr(mountinfo.Table, "current", lambda _: {"/": "ext4"})
+    monkeypatch.setattr(mountinfo, "read", lambda: {"/": "ext4"})
+    heard.directories._mounts.close()  # as after a change
     heard.directories.watch([str(tmp_path)], [str(file)])
     assert "polling" not in [thread.name for thread in threading.enumerate()]
     heard.told.clear()
