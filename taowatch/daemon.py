@@ -150,7 +150,8 @@ class Daemon:
         self._on_disk("the mode of the mounts file", self._protection.give_back)
         self._disk.shutdown()
         self._commands.shutdown(wait=False, cancel_futures=True)
-        for left in (self._paths.alert("bash"), self._paths.status):  # without us they would stay for ever
+        # Without us they would stay for ever. The status first: where it is, no alert means that a conflict is over.
+        for left in (self._paths.status, self._paths.alert):
             try:
                 left.unlink(missing_ok=True)
             except OSError as error:

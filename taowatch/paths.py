@@ -13,6 +13,7 @@ from pathlib import Path
 from taowatch.errors import TaowatchError
 
 MOUNTS_FILE = ".tao_mounts.json"
+PROJECT_FILE = ".taowatch.toml"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ class Paths:
         name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:24]
         return self.state / "mounts" / f"{name}.json"
 
-    def alert(self, shell: str) -> Path:
-        return self.runtime / f"alert.{shell}"
+    @property
+    def alert(self) -> Path:
+        return self.runtime / "alert"
 
 
 def private_directory(path: Path) -> Path:

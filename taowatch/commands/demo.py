@@ -171,7 +171,7 @@ class _Story:
         return self._bash(script)
 
     def _prompt_after(self) -> str:
-        script = 'eval "$("$1" -m taowatch hook bash)"; __taowatch_alert_shown=1; __taowatch_hook'
+        script = 'eval "$("$1" -m taowatch hook bash)"; __taowatch[alerts]=" 1"; __taowatch_hook'
         return self._bash(script)
 
     def _bash(self, script: str) -> str:

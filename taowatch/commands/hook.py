@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from taowatch.core.quoting import bash
+from taowatch.core.quoting import bash, fish
 from taowatch.errors import USAGE, TaowatchError
 from taowatch.paths import Paths
 
-SHELLS = ("bash",)
+SHELLS = {"bash": bash, "zsh": bash, "fish": fish}
 
 
 def hook(paths: Paths, shell: str) -> bytes:
     """The text to evaluate. Raises TaowatchError for a shell that has no hook."""
-    if shell not in SHELLS:
+    quote = SHELLS.get(shell)
+    if quote is None:
         raise TaowatchError(f"there is no hook for {shell}", f"there is one for {', '.join(SHELLS)}", USAGE)
-    text = (Path(__file__).parent.parent / "shell" / f"hook.{shell}").read_bytes()
-    text = text.replace(b"@SNIPPETS@", os.fsencode(bash(str(paths.snippets))))
-    return text.replace(b"@RUNTIME@", os.fsencode(bash(str(paths.runtime))))
+    with open(os.path.join(os.path.dirname(__file__), "..", "shell", f"hook.{shell}"), "rb") as file:
+        text = file.read()
+    # Split first: a directory may be called @RUNTIME@.
+    head, _, rest = text.partition(b"@SHELL@")
+    middle, _, tail = rest.partition(b"@RUNTIME@")
+    words = [os.fsencode(quote(str(path))) for path in (paths.snippets, paths.runtime)]
+    return b"".join([head, words[0], middle, words[1], tail])

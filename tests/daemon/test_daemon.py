@@ -50,7 +50,7 @@ def test_a_second_daemon_refuses(daemon: Callable[..., Daemon]) -> None:
 def test_it_ends_at_once_and_leaves_no_alert_behind(daemon: Callable[..., Daemon], environment: dict[str, str]) -> None:
     running = daemon()
     runtime = Path(environment["XDG_RUNTIME_DIR"]) / "taowatch"
-    (runtime / "alert.bash").write_text("__taowatch_alert_id=1\n__taowatch_alert='x'\n")
+    (runtime / "alert").write_text("1 1\n1 1 x\n")
     assert running.stop() == 0
     assert [path.name for path in runtime.iterdir()] == ["lock"]
 

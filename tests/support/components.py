@@ -84,6 +84,7 @@ COMPONENTS: dict[str, Callable[[], str | None]] = {
     "fish": _programs("fish"),
     "strace": _programs("strace"),
     "direnv": _programs("direnv"),
+    "tmux": _programs("tmux"),
 }
 
 
