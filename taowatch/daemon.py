@@ -316,10 +316,19 @@ class Daemon:
 
     def _look_after_mounts(self) -> None:
         self._remounting = None
+        changed = self._mounted.where() if self._mounted is not None else set()
         try:
-            self._look_again(thoroughly=True)
+            # Every container of every user mounts something; of concern is what lies over our own places.
+            if any(mountinfo.is_under(place, changed) for place in self._places()):
+                self._look_again(thoroughly=True)
         except OSError as error:  # it may be gone again already, which is another change
             log.debug("%s", error)
+
+    def _places(self) -> set[str]:
+        places = {os.path.realpath(self._paths.home), *map(os.path.realpath, self._mounts)}
+        places.update(project.directory for project in self._state.projects)
+        places.update(source for job in self._state.jobs for _, source in job.holds)
+        return places
 
     def _tidy(self) -> None:
         for directory in (self._paths.runtime, self._paths.history):
