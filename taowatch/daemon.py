@@ -46,6 +46,8 @@ log = logging.getLogger("taowatch")
 
 _REVISIONS_READ = 200
 _MINUTE = 60.0
+_THOROUGHLY = 30
+"""Minutes between two looks at everything."""
 _MOUNTS_SETTLE = 0.1
 
 
@@ -86,6 +88,7 @@ class Daemon:
         self._failing: set[str] = set()
         self._mounted: mountinfo.Changes | None = None
         self._remounting: asyncio.TimerHandle | None = None
+        self._rounds = 0
         self._ready = False
         self._upgraded = False
 
@@ -255,7 +258,7 @@ class Daemon:
             self._put(ConfigRead(read_config(self._paths)))
         except TaowatchError as error:  # a service that runs is not ended by a slip of the pen
             log.warning("the configuration stays as it was: %s", printable(str(error)))
-        self._reconcile()
+        self._reconcile(thoroughly=True)
         self._docker.retry_now()
         systemd.tell(self._environ, "READY=1")
 
@@ -281,10 +284,11 @@ class Daemon:
             if all(source.is_alive() for source in (*self._watchers(), self._docker)):
                 systemd.tell(self._environ, "WATCHDOG=1")
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, thoroughly: bool = False) -> None:
         """Events are hints: some are lost (an overflow, a suspend, a hung engine), and file systems come and go."""
         try:
-            self._look_again()
+            self._rounds += 1
+            self._look_again(thoroughly or self._rounds % _THOROUGHLY == 0)
             self._docker.check()
             self._desktop.settle()
             installed = upgrade.installed_version()
@@ -299,10 +303,14 @@ class Daemon:
         for source in self._mounts.values():
             source.look_again()
 
-    def _look_again(self) -> None:
+    def _look_again(self, thoroughly: bool) -> None:
+        """Each look also brings a dead watcher back. A thousand projects are not read each minute."""
         self._look_at_files()
         self._folders.look_again()
-        self._projects.look_again()
+        if thoroughly or not self._projects.is_alive():
+            self._projects.look_again()
+        if not self._launches.is_alive():
+            self._launches.watch(self._mounts)
 
     def _watch_mounts(self) -> None:
         try:
@@ -320,10 +328,19 @@ class Daemon:
 
     def _look_after_mounts(self) -> None:
         self._remounting = None
+        changed = self._mounted.where() if self._mounted is not None else set()
         try:
-            self._look_again()
+            # Every container of every user mounts something; of concern is what lies over our own places.
+            if any(mountinfo.is_under(place, changed) for place in self._places()):
+                self._look_again(thoroughly=True)
         except OSError as error:  # it may be gone again already, which is another change
             log.debug("%s", error)
+
+    def _places(self) -> set[str]:
+        places = {os.path.realpath(self._paths.home), *map(os.path.realpath, self._mounts)}
+        places.update(project.directory for project in self._state.projects)
+        places.update(source for job in self._state.jobs for _, source in job.holds)
+        return places
 
     def _tidy(self) -> None:
         for directory in (self._paths.runtime, self._paths.history):

@@ -105,10 +105,9 @@ class Directories:
             **dict.fromkeys(directories, _DIRECTORY),
             **dict.fromkeys(files, _FILE),
         }
-        mounts = self._mounts.current()
-        kinds = {path: mountinfo.type_at(mounts, os.path.realpath(path)) for path in wanted}
+        kinds = self._mounts.types(wanted)
         # Who reads a file leaves nothing that a poll could find.
-        silent = [path for path, mask in wanted.items() if mask is not _OPENED and mountinfo.is_silent(kinds[path])]
+        silent = [path for path, kind in kinds.items() if wanted[path] is not _OPENED and mountinfo.is_silent(kind)]
         polled = {path: wanted[path] is _FILE for path in silent}
         self._say_silent(sorted(f"{path} ({kinds[path]})" for path in polled))
         problems: list[str] = []

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import select
+from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,17 @@ def file_systems(text: str) -> dict[str, str]:
     return found
 
 
+def points(text: str) -> dict[str, str]:
+    """/proc/self/mountinfo -> number of what is mounted at each point."""
+    lines = (line.split(" ") for line in text.splitlines())
+    return {_unescaped(fields[4]): fields[0] for fields in lines if len(fields) >= 5}
+
+
+def is_under(path: str, mount_points: Iterable[str]) -> bool:
+    """Whether a mount or its end at one of these points would change what is at `path`."""
+    return any(path == point or path.startswith(f"{point.rstrip('/')}/") for point in mount_points)
+
+
 def type_at(mounts: dict[str, str], path: str) -> str:
     """The type of the file system on which a real path lies; empty where nothing is known."""
     while path not in mounts:
@@ -43,12 +55,16 @@ def is_silent(kind: str) -> bool:
 
 def read() -> dict[str, str]:
     """The mounts of this process; none where there is no /proc."""
+    return file_systems(_text())
+
+
+def _text() -> str:
     try:
         with open("/proc/self/mountinfo", "rb") as file:
-            return file_systems(os.fsdecode(file.read()))
+            return os.fsdecode(file.read())
     except OSError as error:
         log.debug("mountinfo: %s", error)
-        return {}
+        return ""
 
 
 class Changes:
@@ -60,6 +76,7 @@ class Changes:
         # own can be asked for alone.
         self._epoll = select.epoll()
         self._epoll.register(self._file, select.EPOLLPRI)
+        self._points = points(_text())
 
     def fileno(self) -> int:
         return self._epoll.fileno()
@@ -67,6 +84,11 @@ class Changes:
     def take(self) -> bool:
         """Whether there was a change since the last time."""
         return bool(self._epoll.poll(0))
+
+    def where(self) -> set[str]:
+        """The mount points at which something else is mounted than the last time this was asked."""
+        before, self._points = self._points, points(_text())
+        return {point for point, _ in before.items() ^ self._points.items()}
 
     def close(self) -> None:
         self._epoll.close()
@@ -79,6 +101,14 @@ class Table:
     def __init__(self) -> None:
         self._changes: Changes | None = None
         self._mounts: dict[str, str] = {}
+        self._any_silent = False
+
+    def types(self, paths: Iterable[str]) -> dict[str, str]:
+        """The type of the file system under each path; nothing where no mount is of a type that must be polled."""
+        mounts = self.current()
+        if not self._any_silent:
+            return {}
+        return {path: type_at(mounts, os.path.realpath(path)) for path in paths}
 
     def current(self) -> dict[str, str]:
         if self._changes is None:
@@ -87,10 +117,14 @@ class Table:
             except OSError as error:
                 log.debug("mountinfo: %s", error)
                 return {}
-            self._mounts = read()
+            self._read()
         elif self._changes.take():
-            self._mounts = read()
+            self._read()
         return self._mounts
+
+    def _read(self) -> None:
+        self._mounts = read()
+        self._any_silent = any(map(is_silent, self._mounts.values()))
 
     def close(self) -> None:
         if self._changes is not None:

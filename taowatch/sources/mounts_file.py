@@ -13,7 +13,8 @@ from taowatch.core.jobs import Launcher
 from taowatch.core.model import OK
 from taowatch.core.owner import Kernel
 from taowatch.sources.directories import Directories
-from taowatch.sources.reading import Reading, link_chain, nearest_existing, notebooks_in, read_mounts_file
+from taowatch.sources.polling import Stamp, stamp
+from taowatch.sources.reading import Reading, judge, link_chain, nearest_existing, notebooks_in, read_mounts_file
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class MountsFileSource:
         self._names: set[tuple[str, str]] = set()
         self._settling: asyncio.TimerHandle | None = None
         self._last: tuple[object, ...] | None = None
+        self._stamp: Stamp = None
+        self._reading: Reading | None = None
         self._first = True
         self.problems: list[str] = []
 
@@ -55,9 +58,12 @@ class MountsFileSource:
         return self._directories.is_alive()
 
     def look_again(self) -> None:
-        """Read the file whatever the events said: after a resume, a reload, or lost events."""
+        """Look whatever the events said: after a resume, a reload, or lost events.
+
+        A file that is the same one still is not opened: who opens it is watched for launchers.
+        """
         self._arm()
-        self._look(final=False)  # it may be half written at this very moment
+        self._look(final=False, again=True)  # not final, as it may be half written at this very moment
 
     def _hint(self, directory: str, name: str, finished: bool) -> None:
         # In the reader thread: filter and pass on. One pending hint is enough, which also takes the edge off bursts.
@@ -94,11 +100,11 @@ class MountsFileSource:
             for problem in problems:
                 log.warning("not watched: %s", problem)
 
-    def _look(self, final: bool) -> None:
+    def _look(self, final: bool, again: bool = False) -> None:
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
-        reading = read_mounts_file(self._path, self._home)
+        reading = self._read(again)
         if reading.state != OK and not final:
             self._settling = self._loop.call_later(SETTLE, self._look, True)
             return
@@ -106,6 +112,15 @@ class MountsFileSource:
         if seen != self._last:
             self._last = seen
             self._report(reading)
+
+    def _read(self, again: bool) -> Reading:
+        now, before = stamp(self._path, is_file=False), self._reading
+        if again and before is not None and before.content is not None and now is not None and now == self._stamp:
+            reading = judge(before, self._home)
+        else:
+            reading = read_mounts_file(self._path, self._home)
+        self._stamp, self._reading = now, reading
+        return reading
 
     def _report(self, reading: Reading) -> None:
         kernels, launchers = self._processes()

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 2.0
 """Seconds between two looks. The thread is there only while there is something to be looked at."""
 
-Stamp = tuple[int, int, int, int] | None
+Stamp = tuple[int, int, int, int, int] | None
 
 
 class Polling:
@@ -80,4 +80,4 @@ def stamp(path: str, is_file: bool) -> Stamp:
                 os.close(descriptor)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taowatch.core.mapping import EMPTY, MAX_BYTES, Mapping, Rejected, digest, parse
@@ -56,14 +56,21 @@ def read_mounts_file(path: str, home: Path) -> Reading:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Reading(path, INVALID, error=reason)
+    return judge(Reading(path, OK, content=content, written_at=written_at, changed_at=changed_at), home)
+
+
+def judge(found: Reading, home: Path) -> Reading:
+    """What the launcher would make of this content now: sources may have come and gone since it was read."""
+    content = found.content or b""
+    known = replace(found, digest=digest(content), mapping=EMPTY, error=None, awaits=())
     try:
         mapping = parse(content, HostPaths(home))
     except Rejected as error:
         whole = content if len(content) <= MAX_BYTES else None
         awaits = (error.missing,) if error.missing else ()
-        return Reading(path, INVALID, EMPTY, str(error), whole, digest(content), written_at, awaits, changed_at)
+        return replace(known, state=INVALID, error=str(error), content=whole, awaits=awaits)
     turned = max((_turned_at(mount.source, mount.real_source, home) for mount in mapping.mounts), default=0.0)
-    return Reading(path, OK, mapping, None, content, digest(content), written_at, changed_at=max(changed_at, turned))
+    return replace(known, state=OK, mapping=mapping, changed_at=max(found.changed_at or 0.0, turned))
 
 
 def notebooks_in(directories: Iterable[str]) -> tuple[str, ...]:

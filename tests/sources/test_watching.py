@@ -46,8 +46,21 @@ def test_the_file_system_of_a_path(path: str, kind: str, silent: bool) -> None:
     assert (found, mountinfo.is_silent(found)) == (kind, silent)
 
 
+def test_which_mounts_concern_a_path() -> None:
+    before = mountinfo.points(MOUNTS)
+    after = mountinfo.points(MOUNTS.replace("31 30 ", "77 30 ") + "90 21 0:9 / /var/lib/docker/x rw - overlay o rw\n")
+    changed = {point for point, _ in before.items() ^ after.items()}
+    assert changed == {"/home/u/local", "/var/lib/docker/x"}
+    assert mountinfo.is_under("/home/u/local/tao", changed)
+    assert mountinfo.is_under("/home/u/local", changed)
+    assert not mountinfo.is_under("/home/u/local2", changed)
+    assert not mountinfo.is_under("/home/u", changed)
+    assert mountinfo.is_under("/home/u", {"/"})
+
+
 @given(st.text())
 def test_any_mountinfo_is_read(text: str) -> None:
+    mountinfo.points(text)
     mountinfo.type_at(mountinfo.file_systems(text), "/home/u")
 
 
@@ -74,7 +87,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 
 def test_polling_takes_over_and_gives_back(heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "x"
-    monkeypatch.setattr(mountinfo.Table, "current", lambda _: {"/": "nfs4"})
+    monkeypatch.setattr(mountinfo, "read", lambda: {"/": "nfs4"})
     heard.directories.watch([str(tmp_path)], [str(file)])
     for change in ("made", "changed in place"):
         heard.told.clear()
@@ -88,7 +101,8 @@ def test_polling_takes_over_and_gives_back(heard: Heard, tmp_path: Path, monkeyp
     heard.told.clear()
     file.unlink()
     wait_until(lambda: heard.of(file), 5)
-    monkeypatch.setattr(mountinfo.Table, "current", lambda _: {"/": "ext4"})
+    monkeypatch.setattr(mountinfo, "read", lambda: {"/": "ext4"})
+    heard.directories._mounts.close()  # as after a change
     heard.directories.watch([str(tmp_path)], [str(file)])
     assert "polling" not in [thread.name for thread in threading.enumerate()]
     heard.told.clear()
