@@ -19,7 +19,7 @@ _GROUPS = (
     ("Watch", ("status", "daemon", "demo")),
     ("Repair", ("history", "diff", "restore")),
     ("Run", ("run",)),
-    ("Projects", ("init", "allow", "deny", "env")),
+    ("Projects", ("init", "allow", "deny", "env", "check", "apply", "path")),
     ("Set-up", ("install", "uninstall", "doctor", "logs", "hook")),
 )
 
@@ -280,6 +280,47 @@ def logs(lines: int, follow: bool) -> None:
     show(run(_paths(), lines))
     for text in added:
         click.echo(text)
+
+
+@taowatch.command()
+@_directory
+@_json
+def check(directory: Path, as_json: bool) -> None:
+    """Everything that would fail later, before an hour is lost; exit code 1 with findings.
+
+    Example: taowatch check ~/tao/yolo_v4
+    """
+    from taowatch.commands.check import check as run
+
+    _finish(run(_paths(), os.environ, directory), as_json)
+
+
+@taowatch.command()
+@_directory
+@click.option("--force", is_flag=True, help="Even where a live job would lose its folders.")
+@_json
+def apply(directory: Path, force: bool, as_json: bool) -> None:
+    """Write the project's mapping to the mounts file, unless a live job needs another.
+
+    Example: taowatch apply ~/tao/yolo_v4
+    """
+    from taowatch.commands.apply import apply as run
+
+    _finish(run(_paths(), os.environ, directory, force), as_json)
+
+
+@taowatch.command()
+@click.argument("path")
+@click.option("--project", type=click.Path(path_type=Path), help="By this project's mapping, not by the file in force.")
+@_json
+def path(path: str, project: Path | None, as_json: bool) -> None:
+    """What a host path is called in the container, and the reverse.
+
+    Example: taowatch path /workspace/tao-experiments/data
+    """
+    from taowatch.commands.path import path as run
+
+    _finish(run(_paths(), path, project), as_json)
 
 
 @taowatch.command()

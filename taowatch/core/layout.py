@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -111,9 +112,5 @@ def _given_or(given: Mapping[str, tuple[str, str]], name: str, value: str, origi
 
 
 def _fill(template: str, words: Mapping[str, str]) -> str:
-    # Not str.format: a directory may be called {0}, and only our own templates are templates.
-    for name, value in words.items():
-        if "{" + name + "}" in template:
-            head, _, tail = template.partition("{" + name + "}")
-            return head + value + _fill(tail, words)
-    return template
+    # In one pass, and not str.format: a directory may be called {project}, and only our own templates are templates.
+    return re.sub(r"{(\w+)}", lambda found: words.get(found[1], found[0]), template)
