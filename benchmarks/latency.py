@@ -18,6 +18,8 @@ from tests.support.desktop import NotificationServer, SessionBus
 from tests.support.waiting import wait_until
 
 ROUNDS = 200
+QUIET = 0.35
+"""Seconds between two overwrites. Changes on the desktop are paced, so that a burst shows its last state."""
 MEDIAN_BUDGET, P99_BUDGET = 0.010, 0.050
 
 FLOOR = """
@@ -114,6 +116,7 @@ def _overwrite(file: Path, a: str, b: str, server: NotificationServer, daemon: D
     taken = _time(file, b, server)
     file.write_text(a)
     wait_until(lambda: not server.open, 10, lambda: daemon.log, pause=0.001)
+    time.sleep(QUIET)
     return taken
 
 

@@ -18,12 +18,13 @@ from typing import Protocol
 from taowatch import __version__, systemd, upgrade
 from taowatch.core import effects, report
 from taowatch.core.consequences import wanted_files
-from taowatch.core.events import ConfigRead, Event, MappingChanged, RestoreFailed, RevisionKept
+from taowatch.core.events import ConfigRead, Event, MappingChanged, Restored, RestoreFailed, RevisionKept
 from taowatch.core.state import State, step
 from taowatch.core.wording import printable
 from taowatch.errors import TaowatchError
 from taowatch.lock import Lock
 from taowatch.paths import Paths, private_directory, remove_leftovers
+from taowatch.restoring import restore
 from taowatch.sinks import prompt, status_file
 from taowatch.sinks.command import run_command
 from taowatch.sinks.desktop import Desktop
@@ -76,7 +77,7 @@ class Daemon:
         self._mounts: dict[str, MountsFileSource] = {}
         self._projects = ProjectsSource(paths, self._put)
         self._folders = FoldersSource(self._put)
-        self._launches = LaunchesSource(paths.home, environ, self._put, self._processes.launchers)
+        self._launches = LaunchesSource(paths.home, environ, self._put, self._look_at_files, self._processes.launchers)
         self._docker = DockerSource(environ, self._put_from_thread, self._processes.launcher_of)
         self._protection = Protection(paths.protected)
         # One thread for all that touches the disk: in order, and a slow or hung disk holds no warning up.
@@ -175,8 +176,8 @@ class Daemon:
                 self._on_disk("restore", lambda: self._restore(revision, key))
             case effects.WatchFiles(wanted):
                 self._watch_files(wanted)
-            case effects.WatchFolders(folders):
-                self._folders.watch(folders)
+            case effects.WatchFolders(folders, held):
+                self._folders.watch(folders, held)
             case effects.ReadAgain(file):
                 if file in self._mounts:
                     self._mounts[file].look_again()
@@ -234,10 +235,18 @@ class Daemon:
 
     def _restore(self, revision: int, key: str) -> None:
         try:
-            restored = self._history.restore(revision, by="taowatch (Restore button)")
-            self._put_from_thread(RevisionKept(restored))
+            restored = restore(self._history, revision, self._paths.home, by="taowatch (Restore button or on_conflict)")
         except (OSError, TaowatchError) as error:
             self._put_from_thread(RestoreFailed(key, printable(str(error))))
+            return
+        self._put_from_thread(RevisionKept(restored))
+        self._from_thread(partial(self._restored, restored.path))
+
+    def _restored(self, path: str) -> None:
+        # First what stands there by now: another notebook may have written again already.
+        if path in self._mounts:
+            self._mounts[path].look_again()
+        self._put(Restored(path))
 
     def _remember(self) -> None:
         for revision in self._history.revisions(_REVISIONS_READ):
@@ -290,10 +299,13 @@ class Daemon:
         except Exception as error:  # a home that is gone in the middle of it; the next minute looks again
             log.warning("could not look again: %s", printable(str(error)))
 
-    def _look_again(self, thoroughly: bool) -> None:
-        """Each look also brings a dead watcher back. A thousand projects are not read each minute."""
+    def _look_at_files(self) -> None:
         for source in self._mounts.values():
             source.look_again()
+
+    def _look_again(self, thoroughly: bool) -> None:
+        """Each look also brings a dead watcher back. A thousand projects are not read each minute."""
+        self._look_at_files()
         self._folders.look_again()
         if thoroughly or not self._projects.is_alive():
             self._projects.look_again()
@@ -340,10 +352,13 @@ class Daemon:
         self._queue.put_nowait(event)
 
     def _put_from_thread(self, event: Event) -> None:
+        self._from_thread(partial(self._put, event))
+
+    def _from_thread(self, call: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._put, event)
+            self._loop.call_soon_threadsafe(call)
         except RuntimeError:
-            log.debug("too late for %r", event)  # the loop is closed: we are on our way out
+            log.debug("too late for %r", call)  # the loop is closed: we are on our way out
 
 
 def run(paths: Paths, environ: Mapping[str, str]) -> None:

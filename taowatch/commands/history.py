@@ -13,17 +13,22 @@ from taowatch.core.model import Revision
 from taowatch.errors import USAGE, TaowatchError
 from taowatch.paths import Paths
 from taowatch.render import Result
+from taowatch.restoring import restore as put_back
 from taowatch.sinks.history import History
+
+_MENDED = ("remapped", "removed", "invalid", "hijacked")
+"""The conflicts that a mapping put back can end."""
 
 
 def history(paths: Paths) -> Result:
     """Who wrote when what, the newest first. Values of Envs are not part of it."""
-    revisions = [r for r in reversed(History(paths.history).revisions()) if r.path == str(paths.mounts_file)]
+    revisions = list(reversed(History(paths.history).revisions()))
     if not revisions:
         return Result("No revision yet: the daemon keeps one each time the mounts file changes.", [])
     lines = []
     for revision in revisions:
-        lines.append(f"{revision.number:>5}  {report.iso(revision.written_at)}  {wording.who(revision.owner)}")
+        other = "" if revision.path == str(paths.mounts_file) else f"  in {revision.path}"
+        lines.append(f"{revision.number:>5}  {report.iso(revision.written_at)}  {wording.who(revision.owner)}{other}")
         lines += [f"         {destination}  ->  {source}" for destination, source in revision.binds or ()]
         if revision.binds is None:
             lines.append("         not valid")
@@ -33,11 +38,12 @@ def history(paths: Paths) -> Result:
 def diff(paths: Paths, number: int | None) -> Result:
     """What a revision changed against the one before it (by default the newest). Values of Envs are not shown."""
     kept = History(paths.history)
-    known = [r for r in kept.revisions() if r.path == str(paths.mounts_file)]
-    chosen = next((r for r in reversed(known) if number in (None, r.number)), None)
+    known = kept.revisions()
+    common = str(paths.mounts_file)
+    chosen = next((r for r in reversed(known) if r.number == number or (number is None and r.path == common)), None)
     if chosen is None:
         raise TaowatchError(f"there is no revision {number or 'yet'}", "`taowatch history` lists them")
-    before = next((r for r in reversed(known) if r.number < chosen.number), None)
+    before = next((r for r in reversed(known) if r.number < chosen.number and r.path == chosen.path), None)
     old = _lines(kept.content(before.number)) if before else []
     new = _lines(kept.content(chosen.number))
     title = f"revision {before.number}" if before else "nothing"
@@ -49,7 +55,7 @@ def restore(paths: Paths, environ: Mapping[str, str], number: int | None) -> Res
     """Put a revision back: the given one, else the one that ends the conflict, else the one before the present."""
     kept = History(paths.history)
     chosen = number if number is not None else _choose(paths, environ, kept)
-    revision = kept.restore(chosen)
+    revision = put_back(kept, chosen, paths.home)
     lines = [f"Revision {chosen} is back in {revision.path} (as revision {revision.number})."]
     lines += [f"  {destination}  ->  {source}" for destination, source in revision.binds or ()]
     return Result("\n".join(wording.printable(line) for line in lines), _document(revision))
@@ -57,10 +63,11 @@ def restore(paths: Paths, environ: Mapping[str, str], number: int | None) -> Res
 
 def _choose(paths: Paths, environ: Mapping[str, str], kept: History) -> int:
     document = snapshot(paths) or look(paths, environ)
+    jobs = {job["id"]: job for job in document["jobs"]}
+    hit = [jobs[id] for id in sorted({c["job"] for c in document["conflicts"] if c["kind"] in _MENDED}) if id in jobs]
+    if hit:
+        return _ending_conflicts(hit, kept.revisions())
     revisions = [r for r in kept.revisions() if r.path == str(paths.mounts_file)]
-    in_conflict = {conflict["job"] for conflict in document["conflicts"]}
-    if in_conflict:
-        return _ending_conflicts(document, in_conflict, revisions)
     current = document["mounts_file"]["revision"]
     present = next((r.digest for r in reversed(revisions) if current is None or r.number == current), None)
     for revision in reversed(revisions):
@@ -69,19 +76,16 @@ def _choose(paths: Paths, environ: Mapping[str, str], kept: History) -> int:
     raise TaowatchError("there is no earlier revision to go back to", "`taowatch history` lists what there is")
 
 
-def _ending_conflicts(document: dict[str, Any], in_conflict: set[str], revisions: list[Revision]) -> int:
-    holds = {
-        (mount["destination"], mount["source"])
-        for job in document["jobs"]
-        if job["id"] in in_conflict
-        for mount in job["mounts"]
-    }
+def _ending_conflicts(hit: list[dict[str, Any]], revisions: list[Revision]) -> int:
+    """The latest revision of the jobs' mounts file that gives each of them what it holds."""
+    files = {job["mounts_file"] for job in hit}
+    holds = {(mount["destination"], mount["source"]) for job in hit for mount in job["mounts"]}
     for revision in reversed(revisions):
-        if revision.binds is not None and holds <= set(revision.binds):
+        if {revision.path} == files and revision.binds is not None and holds <= set(revision.binds):
             return revision.number
-    if len(in_conflict) > 1:
+    if len(hit) > 1:
         raise TaowatchError(
-            f"{len(in_conflict)} jobs hold different mappings, so no revision fits all of them",
+            f"{len(hit)} jobs hold different mappings, so no revision fits all of them",
             "choose one: `taowatch history`, then `taowatch restore REV`",
             USAGE,
         )

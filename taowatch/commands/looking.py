@@ -41,6 +41,7 @@ def _seen(paths: Paths, environ: Mapping[str, str]) -> Iterator[events.Event]:
         kernels=kernels,
         notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
         awaits=reading.awaits,
+        changed_at=reading.changed_at,
     )
     yield events.LaunchersSeen(launchers)
 

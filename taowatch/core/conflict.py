@@ -61,7 +61,8 @@ def _of(file: MountsFile | None, job: Job, lost: AbstractSet[str]) -> list[Confl
 
 def _moved(file: MountsFile, job: Job) -> list[Conflict]:
     now = {} if file.state == MISSING else file.mapping.binds(job.cwd)
-    differences = _differences(job, now)
+    vague = file.mapping.vague()
+    differences = [difference for difference in _differences(job, now) if difference[0] not in vague]
     if job.state == STARTING:  # the launcher has not read the file yet: what stands there now is what it will get
         return [_hijacked(job, *difference) for difference in differences]
     if differences:

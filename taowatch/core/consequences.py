@@ -21,21 +21,38 @@ from taowatch.core.effects import (
     WriteStatus,
 )
 from taowatch.core.facts import State
-from taowatch.core.model import Conflict, Job, MountsFile
+from taowatch.core.model import MISSING, Conflict, Job, MountsFile
 
 
 def follow(state: State, now: float) -> State:
     """The state with jobs, conflicts and alerts as the facts make them at `now`."""
     jobs = (*state.contained.values(), *state.launchers.values())
     since = {c.identity: c.since for c in state.conflicts}
-    found = conflict.find(state.files, jobs, state.lost)
+    found = conflict.find(_files_in_force(state), jobs, state.lost)
     conflicts = tuple(replace(c, since=since.get(c.identity, now)) for c in found)
     identities = {c.identity for c in conflicts}
     kept, later = (state.kept | state.kept_before) & identities, state.kept_before - identities
     held = {job.mounts_file for job in jobs}
     notices = {path: notice for path, notice in state.notices.items() if path in held}
     state = replace(state, jobs=jobs, conflicts=conflicts, kept=kept, kept_before=later, notices=notices)
-    return with_alerts(state)
+    return with_alerts(_forget_unwatched(state))
+
+
+def _files_in_force(state: State) -> dict[str, MountsFile]:
+    """The files by path; once the common one is there, it counts for who fell back to the older one as well."""
+    common = state.files.get(state.mounts_file)
+    if common is None or common.state == MISSING:
+        return state.files
+    return {**state.files, state.older_file: common}
+
+
+def _forget_unwatched(state: State) -> State:
+    """What was known of a file that is not watched any more may be wrong by the time it counts again."""
+    wanted = set(wanted_files(state))
+    if state.files.keys() <= wanted:
+        return state
+    files = {path: file for path, file in state.files.items() if path in wanted}
+    return replace(state, files=files, timeline=tuple(m for m in state.timeline if m.path in wanted))
 
 
 def with_alerts(state: State) -> State:
@@ -62,11 +79,16 @@ def wanted_files(state: State) -> tuple[str, ...]:
 
 
 def wanted_folders(state: State) -> tuple[str, ...]:
-    """The folders to watch: what jobs hold, what the files map, and what they wait for."""
-    folders = {source for job in state.jobs for _, source in job.holds}
+    """What the files map and wait for: whether it is there decides whether they are valid."""
+    folders: set[str] = set()
     for file in state.files.values():
         folders |= {mount.real_source for mount in file.mapping.mounts} | set(file.awaits)
     return tuple(sorted(folders))
+
+
+def held_folders(state: State) -> tuple[tuple[str, str], ...]:
+    """(job, folder) of all that live jobs hold: each must stay what it is."""
+    return tuple(sorted({(job.key, source) for job in state.jobs for _, source in job.holds}))
 
 
 def protected_files(state: State) -> tuple[str, ...]:
@@ -98,9 +120,11 @@ def _watch(before: State, after: State) -> Iterator[Effect]:
     yield from (WatchLauncher(job.pid) for job in after.jobs if job.pid is not None and job.pid not in watched)
     if wanted_files(before) != (files := wanted_files(after)):
         yield WatchFiles(files)
-    if wanted_folders(before) != (folders := wanted_folders(after)):
-        yield WatchFolders(folders)
-    if protected_files(before) != (protected := protected_files(after)):
+    folders = WatchFolders(wanted_folders(after), held_folders(after))
+    if WatchFolders(wanted_folders(before), held_folders(before)) != folders:
+        yield folders
+    protected = protected_files(after)
+    if protected_files(before) != protected or (protected and before.files != after.files):
         yield Protect(protected)
 
 

@@ -69,6 +69,9 @@ class WatchFolders:
     """Tell when one of exactly these folders is deleted, moved, replaced or back."""
 
     paths: tuple[str, ...]
+    """Those of which only matters whether they are there."""
+    held: tuple[tuple[str, str], ...]
+    """(job, folder): those that must stay what they are as long as the job lives."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class MappingChanged:
     """Notebooks that lie directly in the source folders."""
     awaits: tuple[str, ...] = ()
     """Real sources whose absence makes it invalid."""
+    changed_at: float | None = None
+    """Since when it means what it means: a rename, or a link in a source that was turned, is later than the writing."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,13 @@ class ConfigRead:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """A revision was put back, and whatever stands in the file by now was read."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class RestoreFailed:
     """A revision that the user asked for could not be put back."""
 
@@ -143,5 +152,6 @@ Event = (
     | ActionChosen
     | ProjectsRead
     | ConfigRead
+    | Restored
     | RestoreFailed
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -106,13 +107,26 @@ class Start:
     misled: str | None = None
     got: Binds | None = None
     """What the file gives that misled it."""
+    vague: frozenset[str] = frozenset()
+    """Destinations of relative sources, which only the launcher can resolve."""
+
+
+def _is_in(home: str, path: str) -> bool:
+    return bool(home) and path.startswith(home.rstrip("/") + "/")
+
+
+def _expected(start: Start, arguments: Sequence[str]) -> set[tuple[str, str]]:
+    """What the container should have: the launcher drops the file's mount of a source that `--volume` names too."""
+    pairs = itertools.pairwise(arguments)
+    volumes = {posixpath.normpath(value.split(":")[0]) for flag, value in pairs if flag == "--volume" and ":" in value}
+    return {(d, source) for d, source in start.binds or () if source not in volumes and d not in start.vague}
 
 
 def running_job(container: Container, launcher: Launcher, start: Start) -> Job:
     """The job that a launcher of this user runs in a container, with what its binds make of it."""
     extras = extra_destinations(launcher.arguments)
     binds = tuple(bind for bind in container.binds if bind[0] not in extras)
-    hijacked = start.misled is not None or (start.binds is not None and not set(start.binds) <= set(container.binds))
+    hijacked = start.misled is not None or not _expected(start, launcher.arguments) <= set(container.binds)
     return Job(
         id=container.id[:12],
         state=RUNNING,
@@ -149,14 +163,16 @@ def starting_job(launcher: Launcher, start: Start) -> Job:
     )
 
 
-def known_by_its_binds(container: Container, revisions: Iterable[Revision]) -> Job | None:
+def known_by_its_binds(container: Container, revisions: Iterable[Revision], home: str) -> Job | None:
     """The job of a container whose launcher is not seen: this user's where its binds are those of a revision.
 
-    Other people's containers and those started by hand have others, and are no jobs.
+    Other people's containers and those started by hand have others, and are no jobs. A folder that people share says
+    nothing of whose a container is.
     """
     have = set(container.binds)
     fitting = [r for r in revisions if r.binds and set(r.binds) <= have]
-    match = max(fitting, key=lambda r: r.number, default=None)
+    own = [r for r in fitting if have == set(r.binds or ()) or any(_is_in(home, s) for _, s in r.binds or ())]
+    match = max(own, key=lambda r: (len(r.binds or ()), r.number), default=None)
     if match is None:
         return None
     return Job(

@@ -69,6 +69,10 @@ class Mapping:
         by_source = {mount.source_seen_from(cwd): mount.real_destination for mount in self.mounts}
         return {destination: source for source, destination in by_source.items()}
 
+    def vague(self) -> frozenset[str]:
+        """The destinations of relative sources: where those lead depends on who resolves them, and on links there."""
+        return frozenset(m.real_destination for m in self.mounts if not m.source.startswith(("/", "~")))
+
     def dropped(self) -> tuple[Mount, ...]:
         """The entries that the launcher loses without a word, because a later one has the same real source."""
         last = {mount.real_source: mount for mount in self.mounts}
@@ -145,7 +149,7 @@ def _mount(entry: object, number: int, resolver: Resolver) -> Mount:
         found = resolver.exists(mount.real_source)
     except (ValueError, OSError):
         raise Rejected(f"mount {number}: source or destination is no possible path") from None
-    if not found:
+    if not found and source.startswith(("/", "~")):  # others depend on where the launcher is started
         raise Rejected(f"mount {number}: the source {mount.real_source} does not exist", mount.real_source)
     return mount
 

@@ -27,14 +27,11 @@ class Kernel:
 def writer_of(sources: Sequence[str], kernels: Iterable[Kernel], notebooks: Iterable[str]) -> Owner:
     """The likely writer of a mapping with these real `sources` (in the file's order).
 
-    Who has the file open as an argument comes first. A kernel fits where it works in, above or below a source; the
-    closest to the first sources wins, and of equals a kernel before a script, and the latest. Without any, a single
-    notebook in a source folder names the project.
+    A kernel fits where it works in, above or below a source; the closest to the first sources wins, and of equals a
+    kernel before a script, and the latest. Without any, it was an editor that has the file open, or a single notebook
+    in a source folder names the project.
     """
     kernels = list(kernels)
-    editor = max((k for k in kernels if k.edits), key=lambda k: k.started_at, default=None)
-    if editor is not None:
-        return Owner(None, None, editor.pid, what=editor.what)
     ranked = [(score, kernel) for kernel in kernels if (score := _closeness(kernel, sources)) is not None]
     if ranked:
         _, kernel = min(ranked, key=lambda pair: (pair[0], pair[1].what is not None, -pair[1].started_at))
@@ -42,6 +39,9 @@ def writer_of(sources: Sequence[str], kernels: Iterable[Kernel], notebooks: Iter
             return Owner(kernel.cwd, None, kernel.pid, what=kernel.what)
         notebook = kernel.notebook or _only(n for n in notebooks if posixpath.dirname(n) == kernel.cwd)
         return Owner(_directory(kernel), notebook, kernel.pid)
+    editor = max((k for k in kernels if k.edits), key=lambda k: k.started_at, default=None)
+    if editor is not None:
+        return Owner(None, None, editor.pid, what=editor.what)
     for source in sources:
         here = [n for n in notebooks if posixpath.dirname(n) == source]
         if here:
@@ -50,15 +50,17 @@ def writer_of(sources: Sequence[str], kernels: Iterable[Kernel], notebooks: Iter
 
 
 def project_behind(sources: Sequence[str], owner: Owner, projects: Iterable[Project]) -> Project | None:
-    """The project whose notebook wrote a mapping, else the only one in whose directory its sources lie."""
+    """The project that a mapping is of: its first source lies there, and nothing speaks for another project.
+
+    A mapping may name a folder of another project as well, a data set for example: that makes it none of that project.
+    """
     known = list(projects)
-    if owner.notebook:
-        around = [p for p in known if is_below(posixpath.dirname(owner.notebook), p.directory)]
-        if around:
-            return max(around, key=lambda p: len(p.directory))
     inside = [p for p in known if any(is_below(source, p.directory) for source in sources)]
     nearest = [p for p in inside if not any(q != p and is_below(q.directory, p.directory) for q in inside)]
-    return nearest[0] if len(nearest) == 1 else None
+    if len(nearest) != 1 or not sources or not is_below(sources[0], nearest[0].directory):
+        return None
+    elsewhere = owner.notebook and not is_below(posixpath.dirname(owner.notebook), nearest[0].directory)
+    return None if elsewhere else nearest[0]
 
 
 def is_below(path: str, directory: str) -> bool:

@@ -7,9 +7,10 @@ the user's policy may answer a new conflict; and the effects are the difference 
 from __future__ import annotations
 
 from taowatch.core import events
+from taowatch.core.changes import apply
 from taowatch.core.consequences import differences, follow, wanted_files
 from taowatch.core.effects import Effect
-from taowatch.core.facts import CONNECTED, Moment, State, apply
+from taowatch.core.facts import CONNECTED, Moment, State
 from taowatch.core.policy import answer
 
 __all__ = ["CONNECTED", "Moment", "State", "step", "wanted_files"]

@@ -101,8 +101,9 @@ def _way_out(job: Job, kind: str, revision: Revision | None, home: str) -> str:
         return f"Put the folder back where it was, or stop the job ({stop}) and start it again."
     if job.misled is not None:
         return (
-            f"Stop it: {stop}. Then start it without the variable: env -u LAUNCHER_MOUNTS tao …; "
-            'in a notebook: import os; os.environ.pop("LAUNCHER_MOUNTS").'
+            f"Stop it: {stop}. Then start it on its own project's mounts file: taowatch run -- tao …; or, for the "
+            "common file, without the variable: env -u LAUNCHER_MOUNTS tao … "
+            '(in a notebook: os.environ.pop("LAUNCHER_MOUNTS")).'
         )
     if kind == "hijacked" and job.state == RUNNING:
         return f"Stop it: {stop}. Then run the mapping cell of its notebook and start it again."

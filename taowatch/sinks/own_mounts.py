@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from taowatch.paths import private_directory, write_atomically
@@ -20,4 +21,7 @@ def follow_mapping(file: Path, content: bytes, written_at: float = float("inf"))
     private_directory(file.parent.parent)
     private_directory(file.parent)
     write_atomically(file, content)
+    if written_at != float("inf"):
+        # The time of the content, not of this copy: of two quick writes the second must not look older than the first.
+        os.utime(file, (written_at, written_at))
     return True

@@ -11,9 +11,9 @@ import logging
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
+from taowatch.core.wording import printable
 from taowatch.paths import private_directory, write_atomically
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class Protection:
                 before[file] = mode
         self._write(before)
         for file, mode in before.items():
-            with suppress(FileNotFoundError):
-                os.chmod(file, mode & ~_WRITE)
+            _change(file, mode & ~_WRITE)
 
     def give_back(self) -> None:
         """Make everything as it was: at the end, and at the start after a crash. Raises OSError."""
@@ -72,4 +71,14 @@ def _mode(file: str) -> int | None:
 def _give_back(file: str, mode: int) -> None:
     # Only what we took: somebody may have chosen another mode, or put another file there, in the meantime.
     if _mode(file) == mode & ~_WRITE:
+        _change(file, mode)
+
+
+def _change(file: str, mode: int) -> None:
+    """One file that cannot be changed must not keep the others from being."""
+    try:
         os.chmod(file, mode)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("%s: its mode cannot be changed: %s", printable(file), error.strerror)

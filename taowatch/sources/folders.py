@@ -24,9 +24,12 @@ class FoldersSource:
         self._directories = Directories(self._hint, self._deleted)
         self._ended: set[str] = set()
         """Folders that were deleted. A new one in their place may have the same inode number."""
+        self._lost: set[tuple[str, str]] = set()
         self._loop = asyncio.get_running_loop()
         self._hinted = False
-        self._first_seen: dict[str, Inode | None] = {}
+        self._paths: set[str] = set()
+        self._held: dict[tuple[str, str], Inode | None] = {}
+        """By job and folder: what the folder was when the job was first seen."""
         self._told: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     def start(self) -> None:
@@ -38,10 +41,13 @@ class FoldersSource:
     def is_alive(self) -> bool:
         return self._directories.is_alive()
 
-    def watch(self, paths: Iterable[str]) -> None:
-        """Watch exactly these folders. Each is from now on what it is at this moment, or when it comes into being."""
-        self._first_seen = {path: self._first_seen.get(path) or _inode(path) for path in paths}
-        self._ended &= self._first_seen.keys()
+    def watch(self, paths: Iterable[str], held: Iterable[tuple[str, str]]) -> None:
+        """Watch exactly these folders. Those that jobs hold are, for each job, what they are when it is first seen."""
+        held = set(held)
+        self._note_deleted()
+        self._lost &= held
+        self._held = {pair: self._held[pair] if pair in self._held else _inode(pair[1]) for pair in held}
+        self._paths = {*paths, *(folder for _, folder in held)}
         self.look_again()
 
     def _hint(self, directory: str, name: str, finished: bool) -> None:
@@ -56,23 +62,23 @@ class FoldersSource:
         """Compare each folder with what it was."""
         self._hinted = False
         self._arm()
-        lost, absent = set(), set()
-        for path, first in self._first_seen.items():
-            now = _inode(path)
-            if now is None:
-                absent.add(path)
-            if now is None or now != (first or now) or path in self._ended:
-                lost.add(path)
-            self._first_seen[path] = first or now
-        told = frozenset(lost), frozenset(absent)
+        self._note_deleted()
+        absent = frozenset(path for path in self._paths if _inode(path) is None)
+        lost = {pair for pair, first in self._held.items() if pair in self._lost or _inode(pair[1]) != first}
+        told = frozenset(folder for _, folder in lost), absent
         if told != self._told:
             self._told = told
             self._emit(FoldersChanged(*told))
 
+    def _note_deleted(self) -> None:
+        """Who holds a folder that was deleted has lost it, whatever is made in its place."""
+        ended, self._ended = self._ended, set()
+        self._lost |= {pair for pair in self._held if pair[1] in ended}
+
     def _arm(self) -> None:
-        above = {directory for path in self._first_seen for directory in _and_above(path)}
+        above = {directory for path in self._paths for directory in _and_above(path)}
         # Where a folder is missing, its next step into being shows in the nearest directory that is there.
-        awaited = {nearest_existing(path) for path in self._first_seen if not os.path.isdir(path)}
+        awaited = {nearest_existing(path) for path in self._paths if not os.path.isdir(path)}
         for problem in self._directories.watch(sorted(awaited), themselves=sorted(above - awaited)):
             log.debug("not watched: %s", problem)
 

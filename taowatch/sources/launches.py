@@ -31,11 +31,13 @@ class LaunchesSource:
         home: Path,
         environ: Mapping[str, str],
         emit: Callable[[Event], None],
+        look_at_files: Callable[[], None],
         launchers: Callable[[], tuple[Launcher, ...]],
     ) -> None:
         self._credentials = str(Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json")
         self._files: tuple[str, ...] = ()
         self._emit = emit
+        self._look_at_files = look_at_files
         self._launchers = launchers
         self._directories = Directories(self._hint)
         self._loop = asyncio.get_running_loop()
@@ -76,4 +78,6 @@ class LaunchesSource:
         self._timer = None
         self._next_look = self._loop.time() + PAUSE
         self.watch(self._files)  # a file that was replaced is another one now
+        # What the files mean may have changed without being written: a link in a source leads elsewhere.
+        self._look_at_files()
         self._emit(LaunchersSeen(self._launchers()))

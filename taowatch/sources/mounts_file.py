@@ -37,7 +37,7 @@ class MountsFileSource:
         self._hinted = False
         self._names: set[tuple[str, str]] = set()
         self._settling: asyncio.TimerHandle | None = None
-        self._last: tuple[str, str | None, str | None] | None = None
+        self._last: tuple[object, ...] | None = None
         self._stamp: Stamp = None
         self._reading: Reading | None = None
         self._first = True
@@ -108,7 +108,7 @@ class MountsFileSource:
         if reading.state != OK and not final:
             self._settling = self._loop.call_later(SETTLE, self._look, True)
             return
-        seen = (reading.state, reading.digest, reading.error)
+        seen = (reading.state, reading.digest, reading.error, reading.mapping.mounts)
         if seen != self._last:
             self._last = seen
             self._report(reading)
@@ -116,7 +116,7 @@ class MountsFileSource:
     def _read(self, again: bool) -> Reading:
         now, before = stamp(self._path, is_file=False), self._reading
         if again and before is not None and before.content is not None and now is not None and now == self._stamp:
-            reading = judge(self._path, before.content, before.written_at, self._home)
+            reading = judge(before, self._home)
         else:
             reading = read_mounts_file(self._path, self._home)
         self._stamp, self._reading = now, reading
@@ -135,6 +135,7 @@ class MountsFileSource:
             kernels=kernels,
             notebooks=notebooks_in(mount.real_source for mount in reading.mapping.mounts),
             awaits=reading.awaits,
+            changed_at=reading.changed_at,
         )
         seen = LaunchersSeen(launchers)
         # Who was alive before a change holds what the file said before it; at the first reading nothing was said yet.

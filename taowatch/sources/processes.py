@@ -92,7 +92,7 @@ class Processes:
             mounts_file=os.path.normpath(os.path.join(cwd or "/", mounts_file)) if mounts_file else None,
             container=container,
             owner=self._owner(process.pid, cwd),
-            deliberate="TAOWATCH_RUN" in environ,
+            deliberate=environ.get("TAOWATCH_RUN") == str(process.pid),
         )
 
     def _owner(self, pid: int, cwd: str | None) -> Owner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taowatch.core.mapping import EMPTY, MAX_BYTES, Mapping, Rejected, digest, parse
@@ -43,29 +43,34 @@ class Reading:
     written_at: float | None = None
     awaits: tuple[str, ...] = ()
     """Real sources whose absence makes it invalid."""
+    changed_at: float | None = None
+    """Since when it means what it means, in seconds since the epoch: its last change, or that of a link in a source."""
 
 
 def read_mounts_file(path: str, home: Path) -> Reading:
     """The mounts file at `path` as the launcher would find it now."""
     try:
-        content, written_at = _content(path)
+        content, written_at, changed_at = _content(path)
     except FileNotFoundError:
         return Reading(path, MISSING)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Reading(path, INVALID, error=reason)
-    return judge(path, content, written_at, home)
+    return judge(Reading(path, OK, content=content, written_at=written_at, changed_at=changed_at), home)
 
 
-def judge(path: str, content: bytes, written_at: float | None, home: Path) -> Reading:
+def judge(found: Reading, home: Path) -> Reading:
     """What the launcher would make of this content now: sources may have come and gone since it was read."""
+    content = found.content or b""
+    known = replace(found, digest=digest(content), mapping=EMPTY, error=None, awaits=())
     try:
         mapping = parse(content, HostPaths(home))
     except Rejected as error:
         whole = content if len(content) <= MAX_BYTES else None
         awaits = (error.missing,) if error.missing else ()
-        return Reading(path, INVALID, EMPTY, str(error), whole, digest(content), written_at, awaits)
-    return Reading(path, OK, mapping, None, content, digest(content), written_at)
+        return replace(known, state=INVALID, error=str(error), content=whole, awaits=awaits)
+    turned = max((_turned_at(mount.source, mount.real_source, home) for mount in mapping.mounts), default=0.0)
+    return replace(known, state=OK, mapping=mapping, changed_at=max(found.changed_at or 0.0, turned))
 
 
 def notebooks_in(directories: Iterable[str]) -> tuple[str, ...]:
@@ -99,7 +104,23 @@ def nearest_existing(directory: str) -> str:
     return directory
 
 
-def _content(path: str) -> tuple[bytes, float]:
+def _turned_at(source: str, real: str, home: Path) -> float:
+    """When a link on the way to a source was made; 0 where there is none."""
+    place = f"{home}{source[1:]}" if source == "~" or source.startswith("~/") else source
+    if not place.startswith("/") or os.path.normpath(place) == real:
+        return 0.0
+    made = [0.0]
+    while place != os.path.dirname(place):
+        try:
+            found = os.lstat(place)
+            made += [found.st_ctime] if stat.S_ISLNK(found.st_mode) else []
+        except OSError:
+            pass
+        place = os.path.dirname(place)
+    return max(made)
+
+
+def _content(path: str) -> tuple[bytes, float, float]:
     # O_NONBLOCK: a fifo must not hold us up. One byte too many tells "too large" without reading it all.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
@@ -108,4 +129,5 @@ def _content(path: str) -> tuple[bytes, float]:
             raise ValueError("a directory stands in its place")
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("not a regular file")
-        return file.read(MAX_BYTES + 1), found.st_mtime
+        # A file that was renamed here brings an old time of writing with it; that of its change is new.
+        return file.read(MAX_BYTES + 1), found.st_mtime, max(found.st_mtime, found.st_ctime)

@@ -23,9 +23,9 @@ def changed(
     state = INVALID if error else MISSING if binds is None else OK
     content = None if binds is None else repr((sorted(binds.items()), options)).encode()
     found = EMPTY if binds is None or error else Mapping(mapping(binds).mounts, ((options, "1"),) if options else ())
-    return events.MappingChanged(
-        path, state, found, error, content, content.hex() if content else None, None if binds is None else at
-    )
+    written = None if binds is None else at
+    digest = content.hex() if content else None
+    return events.MappingChanged(path, state, found, error, content, digest, written, changed_at=written)
 
 
 def launcher(at: float, *extra: str) -> Launcher:
@@ -40,14 +40,16 @@ def play(*happened: events.Event, state: State | None = None) -> tuple[State, li
     """The state after these events, with the effects of the last one; kept revisions come back as they do in life."""
     state = state or State(FILE, "/home/u", docker="connected")
     done: list[effects.Effect] = []
-    for number, event in enumerate(happened):
-        state, done = step(state, event, float(number))
+    clock = max((moment.seen for moment in state.timeline), default=0.0)
+    for event in happened:
+        clock = max(clock + 0.001, getattr(event, "written_at", None) or 0.0)
+        state, done = step(state, event, clock)
         for effect in [e for e in done if isinstance(e, effects.KeepRevision)]:
             number_of_revision = len(state.revisions) + 1
             revision = Revision(
                 number_of_revision, effect.path, effect.digest, effect.written_at, effect.binds, effect.owner
             )
-            state, more = step(state, events.RevisionKept(revision), float(number))
+            state, more = step(state, events.RevisionKept(revision), clock)
             done = done + more
     return state, done
 

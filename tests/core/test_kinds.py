@@ -86,8 +86,12 @@ def test_options_of_a_job_that_nobody_saw_start_are_not_compared() -> None:
 
 
 def test_a_launcher_with_the_mounts_file_of_another_project_is_misled() -> None:
-    start = (events.ProjectsRead(ISOLATED), changed(B, 0.5), changed(A, 0.5, path=A_OWN), changed(B, 0.5, path=B_OWN))
-    state, _ = play(*start, events.LaunchersSeen((in_project("/home/u/b", A_OWN),)))
+    # The files of the two are read once they are watched, which is when a job needs them.
+    seen = events.LaunchersSeen((in_project("/home/u/b", A_OWN),))
+    own = (changed(A, 0.5, path=A_OWN), changed(B, 0.6, path=B_OWN))
+    state, done = play(events.ProjectsRead(ISOLATED), changed(B, 0.5), seen)
+    assert effects.WatchFiles((FILE, TLT, A_OWN, B_OWN)) in done
+    state, _ = play(*own, state=state)
     assert kinds(state) == {("hijacked", "/w"), ("hijacked", "/s")}
     (alert,) = state.alerts.values()
     assert "inherited LAUNCHER_MOUNTS of another project" in alert.body
@@ -278,3 +282,101 @@ def test_a_container_is_known_by_its_binds_once_no_launcher_waits() -> None:
     assert [job.id for job in state.jobs] == ["pid-77"]
     state, _ = step(state, events.LauncherEnded(77), 9.0)
     assert [job.id for job in state.jobs] == [CONTAINER_ID[:12]]
+
+
+# --- found by reviews: each was wrong once
+
+
+def test_a_shared_data_set_does_not_make_a_mapping_another_projects() -> None:
+    state, _ = play(events.ProjectsRead(ISOLATED))
+    _, done = step(state, changed({"/w": "/home/u/elsewhere", "/data": "/home/u/a/data"}, 3.0), 3.0)
+    assert not [e for e in done if isinstance(e, effects.FollowMapping)]
+
+
+def test_what_was_known_of_an_unwatched_file_counts_no_more() -> None:
+    first = in_project("/home/u/a", A_OWN)
+    state, _ = play(events.ProjectsRead(ISOLATED), changed(B, 0.5), events.LaunchersSeen((first,)))
+    state, _ = play(changed(A, 1.0, path=A_OWN), events.LauncherEnded(77), state=state)
+    assert A_OWN not in state.files
+    # Meanwhile its notebook maps another folder; the next job starts on that, which is right.
+    second = replace(first, pid=78, started_at=20.0)
+    state, _ = step(state, events.LaunchersSeen((second,)), 20.1)
+    state, _ = step(state, changed({"/w": "/home/u/a", "/s": "/home/u/a/new"}, 15.0, path=A_OWN), 20.2)
+    assert state.conflicts == ()
+    assert dict(state.jobs[0].holds) == {"/w": "/home/u/a", "/s": "/home/u/a/new"}
+
+
+def test_a_restore_that_was_overtaken_is_told() -> None:
+    state, _ = play(events.ConfigRead(Config(on_conflict=RESTORE)), *running())
+    state, _ = step(state, changed(B, 10.0), 10.0)
+    assert [alert.severity for alert in state.alerts.values()] == ["info"]
+    # Another cell wrote the same content again before anybody read what taowatch had put back.
+    state, _ = step(state, events.Restored(FILE), 10.1)
+    assert "critical" in {alert.severity for alert in state.alerts.values()}
+
+
+def test_a_link_that_was_turned_before_the_launcher_started_is_no_hijack() -> None:
+    state, _ = play(changed(A, 1.0))
+    state, _ = step(state, events.LaunchersSeen((replace(WAITING, started_at=5.0),)), 5.1)
+    turned = replace(changed(A, 1.0), mapping=changed(B, 1.0).mapping, changed_at=4.0)
+    state, _ = step(state, turned, 5.2)
+    assert dict(state.jobs[0].holds) == B
+    assert state.conflicts == ()
+
+
+def test_volumes_replace_the_mount_of_their_source() -> None:
+    given = {"/w": "/home/u/a", "/s2": "/home/u/a/specs"}
+    job = launcher(2.0, "--volume", "/home/u/a/specs:/s2")
+    state, _ = play(changed(A, 1.0), events.ContainerSeen(container(given), job))
+    assert state.conflicts == ()
+
+
+def test_without_an_engine_a_hijack_stays_one_once_the_task_runs() -> None:
+    start = (events.EngineLost("gone"), changed(A, 1.0), events.LaunchersSeen((WAITING,)), changed(B, 3.0))
+    state, _ = play(*start, events.LaunchersSeen((launcher(2.0),)))
+    assert {c.kind for c in state.conflicts} == {"hijacked"}
+    state, _ = play(changed(A, 4.0), state=state)
+    assert {c.kind for c in state.conflicts} == {"hijacked"}, "the file is right again, the job is not"
+
+
+def test_a_launcher_that_stops_its_container_does_not_wait_for_another() -> None:
+    start = (events.EngineLost("gone"), changed(A, 1.0), events.LaunchersSeen((launcher(2.0),)))
+    state, _ = play(*start, events.LaunchersSeen((WAITING,)), changed(B, 3.0))
+    assert {c.kind for c in state.conflicts} == {"remapped", "removed"}
+
+
+def test_a_file_that_was_renamed_here_while_nobody_looked_is_not_as_old_as_it_says() -> None:
+    state = State(FILE, "/home/u", docker="connected")
+    state, _ = step(state, replace(changed(B, 1.0), changed_at=8.0), 10.0)
+    state, _ = step(state, events.ContainerSeen(container(A), launcher(5.0)), 10.1)
+    assert {c.kind for c in state.conflicts} == {"remapped", "removed"}
+
+
+def test_a_task_shows_which_container_is_its_own() -> None:
+    state, _ = play(changed(A, 1.0), events.ContainerSeen(container(A), None), events.LaunchersSeen((launcher(2.0),)))
+    assert [job.id for job in state.jobs] == [CONTAINER_ID[:12]]
+    assert [job.pid for job in state.jobs] == [77]
+
+
+def test_of_the_fitting_revisions_the_fullest_says_what_a_container_holds() -> None:
+    state, _ = play(changed(A, 1.0), changed({"/w": "/home/u/a"}, 2.0), events.ContainerSeen(container(A), None))
+    assert dict(state.jobs[0].holds) == A
+
+
+def test_a_shared_folder_does_not_make_somebody_elses_container_ours() -> None:
+    theirs = container({"/data": "/raid/data", "/w": "/home/other/x"})
+    state, _ = play(changed({"/data": "/raid/data"}, 1.0), changed(A, 2.0), events.ContainerSeen(theirs, None))
+    assert state.jobs == ()
+
+
+def test_the_common_file_takes_over_from_the_older_one() -> None:
+    old = replace(WAITING, arguments=("dino", "train"), container=CONTAINER_ID)
+    start = (changed(None, 0.5), changed(A, 0.6, path=TLT), events.ContainerSeen(container(A), old))
+    state, _ = play(*start, changed(B, 9.0))
+    assert kinds(state) == {("remapped", "/w"), ("removed", "/s")}
+
+
+def test_a_protected_file_that_is_replaced_is_protected_again() -> None:
+    state, _ = play(events.ConfigRead(Config(on_conflict=BLOCK)), *running())
+    _, done = step(state, replace(changed(A, 9.0), digest="other white space"), 9.0)
+    assert effects.Protect((FILE,)) in done

@@ -100,8 +100,10 @@ def test_an_editor_that_has_the_file_open_is_named(home: Path, project: Path, pr
     pid = process(["vim", "-c", LASTING, str(home / ".tao_mounts.json")], cwd=home, executable=sys.executable)
     writer = found(home, pid)
     assert writer is not None
-    owner = writer_of([str(project)], [Kernel(1, 0.0, str(project), None), writer], [])
+    owner = writer_of([str(project)], [writer], [])
     assert (owner.what, owner.pid) == ("vim", pid)
+    # An editor may lie open for days: a kernel that fits the new mapping is likelier.
+    assert writer_of([str(project)], [Kernel(1, 0.0, str(project), None), writer], []).pid == 1
 
 
 def test_plain_ipython_is_named(home: Path, project: Path) -> None:
