@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -146,3 +146,19 @@ def test_logs_follow_across_a_rotation(user: User, home: Path) -> None:
         reader.terminate()
         reader.wait(10)
         reader.stdout.close()
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_hook_of_each_shell_in_use(user: User, home: Path, shell: str, requires: Callable[..., None]) -> None:
+    requires(shell)
+    startup = home / (".zshrc" if shell == "zsh" else ".config/fish/config.fish")
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    startup.write_text("# mine\n")
+    before = tree(home)
+    assert user("install").returncode == 0
+    asked = "functions -q __taowatch_hook" if shell == "fish" else "typeset -f __taowatch_hook >/dev/null"
+    command = [shell, "-i", "-c", f"{asked} && echo hooked"]
+    done = subprocess.run(command, env=user.environment, capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip().endswith("hooked"), done.stdout + done.stderr
+    assert user("uninstall").returncode == 0
+    assert tree(home) == before
