@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from taowatch.core.config import Config, parse_config
+from taowatch.core.settings import parse_project
 from tests.support.engine import Engine
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +50,9 @@ def test_the_line_for_bashrc_works(environment: dict[str, str]) -> None:
 
 
 def test_the_configuration_that_it_shows_is_accepted() -> None:
-    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert parse_config(shown) == Config("warn", ("notify-by-mail", "me@example.org"))
+    project, config = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert parse_config(config) == Config("warn", ("notify-by-mail", "me@example.org"))
+    assert parse_project(project).isolate
 
 
 def test_the_demo_tells_the_story_without_docker(environment: dict[str, str], tmp_path: Path) -> None:
