@@ -7,6 +7,7 @@ import builtins
 import operator
 import re
 import string
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -67,6 +68,13 @@ MAX_STEPS = 50_000
 _ERRORS = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, ArithmeticError)
 
 
+def parsed(source: str, mode: str = "exec") -> Any:
+    """The tree of a piece of Python. What its author would be warned of ("\\d" in a string) is not for our users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source, mode=mode)
+
+
 class Exhausted(Exception):
     """The notebook is not one whose set-up can be followed."""
 
@@ -106,7 +114,7 @@ class Expressions:
             out.append(literal)
             if field is None:
                 continue
-            value = self.value(ast.parse(field.strip(), mode="eval").body)
+            value = self.value(parsed(field.strip(), "eval").body)
             value = functions.formatted(value, conversion, spec)
             if isinstance(value, Unknown):
                 return value

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 
 from taowatch.core import functions
-from taowatch.core.expressions import ENVIRON, Expressions
+from taowatch.core.expressions import ENVIRON, Expressions, parsed
 from taowatch.core.magics import CALL
 from taowatch.core.mapping import MOUNTS_FILES
 from taowatch.core.resolved import Place, Problem
@@ -35,7 +35,7 @@ class Statements(Expressions):
     def cell(self, number: int, source: str) -> None:
         """Follow one cell; where Python would raise, the rest of it is not followed, and that is a problem."""
         try:
-            tree = ast.parse(source)
+            tree = parsed(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None) or 1
             self.place = Place(number, line)

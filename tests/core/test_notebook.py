@@ -201,6 +201,16 @@ def test_it_reads_what_ipython_runs(form: str, home: Path, tmp_path: Path, envir
     assert facts.mapping == mapping
 
 
+def test_warnings_about_somebodys_code_are_not_ours(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    facts = read(
+        ["import os\nos.environ['DATA_DIR'] = '\\d'\nx = 1if 1else 2\n%env SPECS_DIR={1if 1else 2}\n"],
+        tmp_path,
+        tmp_path,
+    )
+    assert facts.variables == {"DATA_DIR": "\\d", "SPECS_DIR": "1"}
+    assert list(recwarn) == []
+
+
 def test_format_3_is_read_alike(tmp_path: Path) -> None:
     cells = FORMS["the article's"]
     assert read(cells, tmp_path, tmp_path, form=3).variables == read(cells, tmp_path, tmp_path).variables
