@@ -37,7 +37,9 @@ def is_of_interest(state: State, job: Job, path: str) -> bool:
     if job.misled == path:
         return True
     moments = [m for m in state.timeline if m.path == path]
-    return job.mounts_file == path and bool(moments) and moments[-1].since <= job.started_at + _CLOCK_GRAIN
+    # What is known already is given up only for what is older than the launcher beyond doubt.
+    doubt = -_CLOCK_GRAIN if job.holds else _CLOCK_GRAIN
+    return job.mounts_file == path and bool(moments) and moments[-1].since <= job.started_at + doubt
 
 
 def start_of(state: State, launcher: Launcher, anew: bool = False) -> Start:

@@ -380,3 +380,11 @@ def test_a_protected_file_that_is_replaced_is_protected_again() -> None:
     state, _ = play(events.ConfigRead(Config(on_conflict=BLOCK)), *running())
     _, done = step(state, replace(changed(A, 9.0), digest="other white space"), 9.0)
     assert effects.Protect((FILE,)) in done
+
+
+def test_a_change_right_after_the_start_is_a_hijack() -> None:
+    # The clocks behind process and file differ by a few milliseconds; what was seen before the change decides.
+    state, _ = play(changed(A, 1.0))
+    state, _ = step(state, events.LaunchersSeen((replace(WAITING, started_at=5.0),)), 5.005)
+    state, _ = step(state, changed(B, 5.01), 5.012)
+    assert {c.kind for c in state.conflicts} == {"hijacked"}
