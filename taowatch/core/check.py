@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from taowatch.core.layout import HOST
 from taowatch.core.mapping import Mapping as MountsMapping
 from taowatch.core.owner import is_below
-from taowatch.core.resolved import Problem, Resolved, ShellCommand
+from taowatch.core.resolved import RULE, Problem, Resolved, ShellCommand
 from taowatch.core.translate import to_container, to_host
 from taowatch.core.values import is_placeholder
 
@@ -96,8 +96,11 @@ def _remedy(problem: Problem) -> str:
 
 
 def _folders(project: Resolved, around: Surroundings) -> Iterator[Finding]:
+    by_notebook = project.notebook is not None and project.notebook.mapping is not None
     for variable in project.variables:
-        state = around.folders.get(variable.value, OK) if variable.side == HOST else OK
+        if variable.side != HOST or (by_notebook and variable.origin == RULE):
+            continue  # what its notebook does not name, it does not need: HOST_MODEL_DIR in many of them
+        state = around.folders.get(variable.value, OK)
         file = _file_of(project)
         if state == MISSING and _is_container_path(variable.value):
             yield Finding(

@@ -188,6 +188,23 @@ def test_a_directory_without_anything_is_one_line(home: Path, taowatch: Daemon) 
     assert "no project at or above" in done.stderr
 
 
+def test_what_a_notebook_of_the_host_layout_leaves_out_is_no_finding(home: Path, taowatch: Daemon) -> None:
+    directory = home / "dino"
+    for name in ("data", "results"):
+        (directory / name).mkdir(parents=True)
+    cell = (
+        f"import os, json\nos.environ['LOCAL_PROJECT_DIR'] = {str(directory)!r}\n"
+        "os.environ['HOST_DATA_DIR'] = os.path.join(os.environ['LOCAL_PROJECT_DIR'], 'data')\n"
+        "os.environ['HOST_RESULTS_DIR'] = os.path.join(os.environ['LOCAL_PROJECT_DIR'], 'results')\n"
+        "m = {'Mounts': [{'source': os.environ['HOST_DATA_DIR'], 'destination': '/data'},\n"
+        "                {'source': os.environ['HOST_RESULTS_DIR'], 'destination': '/results'}],\n"
+        "     'DockerOptions': {'user': '{}:{}'.format(os.getuid(), os.getgid())}}\n"
+        "json.dump(m, open(os.path.expanduser('~/.tao_mounts.json'), 'w'))\n"
+    )
+    write_notebook(directory / "dino.ipynb", [cell, "%env DATA_DIR=/data\n"])
+    assert [f["reason"] for f in found(taowatch, directory)] == []
+
+
 def test_key_is_never_shown(sample: Sample, taowatch: Daemon) -> None:
     sample.mend()
     assert taowatch.command("init", str(sample.directory)).returncode == 0
