@@ -210,8 +210,11 @@ def test_a_hijack_that_is_put_right_in_time(
     scene: Scene, paused: Launcher, docker_engine: Engine, notifications: NotificationServer
 ) -> None:
     scene.write(scene.b)
+    held = scene.mapping(scene.a)
     shown = notifications.wait_for(lambda n: "would lead to" in n.body, timeout=5)
+    scene.until(("hijacked", "critical"))
     notifications.invoke_action(shown.id, "restore")
+    wait_until(lambda: scene.file.read_text() == held, 5, scene.explain)
     scene.until()
     os.kill(paused.pid, signal.SIGCONT)
     container = paused.wait_for_container()
