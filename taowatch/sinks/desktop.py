@@ -46,6 +46,8 @@ class Desktop:
         self._wanted: dict[str, Alert] = {}
         self._shown: dict[str, tuple[int, Alert]] = {}
         self._settled = False
+        self._early: dict[int, str] | None = None
+        """Buttons pressed while a notification is being shown, by its id; None while none is."""
         self._wake = asyncio.Event()
         self._bus: MessageBus | None = None
         self._body_markup = False
@@ -162,7 +164,9 @@ class Desktop:
                 if same:
                     self._shown[key] = (id, alert)
                     continue
+            self._early = {}
             self._shown[key] = (await self._notify(bus, alert, id), alert)
+            self._take_early(key)
             told += 1
         if over or told:
             self._memory.save(self._shown)
@@ -191,10 +195,19 @@ class Desktop:
         if message.member == "NameOwnerChanged" and message.body[0] == _NAME:
             asyncio.get_running_loop().create_task(self._server_changed())
         elif message.interface == _NAME and message.member == "ActionInvoked":
-            key = self._key(message.body[0])
+            key, action = self._key(message.body[0]), str(message.body[1])
             if key is not None:
-                self._emit(ActionChosen(key, str(message.body[1])))
+                self._emit(ActionChosen(key, action))
+            elif self._early is not None:
+                self._early[message.body[0]] = action
         # A notification that the user closed is not shown again by itself; its id remains good for replacing.
+
+    def _take_early(self, key: str) -> None:
+        """A button may be pressed before the answer that says which notification it belongs to was looked at."""
+        action = (self._early or {}).get(self._shown[key][0])
+        self._early = None
+        if action is not None:
+            self._emit(ActionChosen(key, action))
 
     async def _server_changed(self) -> None:
         """Another server, or none: earlier ids mean nothing to it."""

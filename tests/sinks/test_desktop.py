@@ -130,3 +130,20 @@ def test_the_bus_may_go_and_come_back(
         await stage.desktop.stop()
 
     asyncio.run(play())
+
+
+def test_a_button_that_comes_with_the_answer_is_not_lost(
+    notifications: NotificationServer, environment: dict[str, str]
+) -> None:
+    async def play() -> None:
+        stage = Stage(environment)
+        await stage.until(lambda: stage.state == "desktop")
+        stage.desktop.show(alert())
+        while not notifications.calls:
+            await asyncio.sleep(0)
+        # Without a turn of our loop in between: answer and signal are read together.
+        notifications.invoke_action(notifications.calls[0].id, "restore")
+        await stage.until(lambda: ActionChosen("job", "restore") in stage.events)
+        await stage.desktop.stop()
+
+    asyncio.run(play())
