@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import components
+from tests.support.commands import Taowatch
 from tests.support.daemon import Daemon
 from tests.support.desktop import NotificationServer, SessionBus
 from tests.support.engine import Engine, PrivateEngine, shared_engine
@@ -81,6 +82,12 @@ def home(sandbox: Sandbox) -> Path:
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """The sandbox's environment as a value; fixtures such as `bus` add their addresses to it."""
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture
+def taowatch(environment: dict[str, str]) -> Taowatch:
+    """`taowatch("check", directory)`: the command, with no engine to ask."""
+    return Taowatch({**environment, "DOCKER_HOST": "unix:///nonexistent"})
 
 
 @pytest.fixture

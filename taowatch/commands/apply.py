@@ -22,13 +22,19 @@ from taowatch.paths import Paths, write_atomically
 from taowatch.render import Result
 from taowatch.restoring import keep_present
 from taowatch.sinks.history import History
+from taowatch.sinks.own_mounts import follow_mapping
 from taowatch.sources.projects import resolve_project
-from taowatch.sources.reading import HostPaths
+from taowatch.sources.reading import HostPaths, read_mounts_file
 
 
 def apply(paths: Paths, environ: Mapping[str, str], directory: Path, force: bool) -> Result:
     """Raises TaowatchError where the launcher would refuse the mapping, or a live job would lose its folders."""
     project, _ = resolve_project(paths, nearest(directory))
+    if project.notebook is not None and project.notebook.mapping is None and project.notebook.writes_mapping:
+        raise TaowatchError(
+            printable(f"the mapping of {project.notebook.path} cannot be known without running it"),
+            "run its mapping cell; `taowatch check` says why",
+        )
     content = (json.dumps(project.mapping(user()), indent=4) + "\n").encode("utf-8", "surrogatepass")
     try:
         mapping = parse(content, HostPaths(paths.home))
@@ -59,6 +65,10 @@ def _hit(paths: Paths, environ: Mapping[str, str], mapping: MountsMapping) -> li
 
 
 def _write(paths: Paths, content: bytes, mapping: MountsMapping, owner: Owner) -> None:
+    if owner.project and (own := paths.launcher_mounts(Path(owner.project))).exists():
+        follow_mapping(own, content)  # the daemon keeps it in step too, but it need not run
+    if read_mounts_file(str(paths.mounts_file), paths.home).content == content:
+        return  # even its time stays: without a daemon it tells what a live job was started with
     history, path = History(paths.history), str(paths.mounts_file)
     target = Path(os.path.realpath(path))
     keep_present(history, path, paths.home)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taowatch.core.layout import HOST
 from taowatch.core.mapping import Mapping as MountsMapping
 from taowatch.core.owner import is_below
+from taowatch.core.quoting import bash
 from taowatch.core.resolved import RULE, Problem, Resolved, ShellCommand
+from taowatch.core.settings import TAO_NAMES
 from taowatch.core.translate import to_container, to_host
 from taowatch.core.values import is_placeholder
 
@@ -32,6 +34,10 @@ _CONTAINER_NAMES = {
 
 _PATH = re.compile(r"""(?<![\w.:/$}~-])/[^\s"'`,;:#\[\]{}()<>|&]+""")
 _VARIABLE = re.compile(r"\$\{?((?:LOCAL|HOST)_[A-Z_]+)\}?")
+_TAO = re.compile(r"(?<!\S)(?:[\w./-]*/)?(?:tao|tlt)\s+(?:(?:model|dataset|deploy)\s+)?(?P<task>[a-z][\w-]*)")
+_NO_CONTAINER = ("list", "stop", "info")
+_END = re.compile(r"[|;<>]|&&|(?<!\S)&(?!\S)|(?<=\s)#")
+_HOST_OPTION = re.compile(r"--(?:volume|env_file|mounts_file)(?:\s+|=)\S+")
 _MADE_LATER = re.compile(r"result|output|out_|log|checkpoint|tmp|export|engine|save|cache|pruned|dump", re.IGNORECASE)
 """Keys and options of what a training makes by itself."""
 
@@ -71,6 +77,8 @@ class Surroundings:
     in_force: MountsMapping | None = None
     """What the mounts file says now; None where there is none that is valid."""
     mounts_file: str = ""
+    mounts_error: str | None = None
+    """Why the launcher would refuse the mounts file as it stands."""
     gpus: int | None = None
     """None where the machine does not say."""
     environ: Mapping[str, str] | None = None
@@ -111,14 +119,17 @@ def _folders(project: Resolved, around: Surroundings) -> Iterator[Finding]:
             )
         elif state == MISSING:
             yield Finding(
-                file, None, f"{variable.name}: the folder {variable.value} is missing", f"mkdir -p {variable.value}"
+                file,
+                None,
+                f"{variable.name}: the folder {variable.value} is missing",
+                f"mkdir -p {bash(variable.value)}",
             )
         elif state == UNWRITABLE:
             yield Finding(
                 file,
                 None,
                 f"{variable.name}: you cannot write to {variable.value}, so no training can",
-                f'sudo chown -R "$USER" {variable.value}',
+                f'sudo chown -R "$USER" {bash(variable.value)}',
             )
 
 
@@ -162,7 +173,8 @@ def _user(project: Resolved, around: Surroundings) -> Iterator[Finding]:
 
 def _gpus(project: Resolved, around: Surroundings) -> Iterator[Finding]:
     wanted = project.values.get("NUM_GPUS", "1")
-    if not wanted.isdigit() or int(wanted) < 1:
+    # Not isdigit() alone: "²" is a digit too, and int() takes no more than 4,300 of them.
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", wanted):
         yield Finding(_file_of(project), None, f"NUM_GPUS is {wanted!r}, not a number of GPUs", "NUM_GPUS=1, or more")
     elif around.gpus is not None and int(wanted) > around.gpus:
         yield Finding(
@@ -187,8 +199,11 @@ def _tao_commands(project: Resolved, around: Surroundings) -> Iterator[Finding]:
     if project.notebook is None:
         return
     for command in project.notebook.shell:
-        if re.match(r"(tao|tlt)\s", command.text):
-            yield from _tao_command(project, around, command)
+        found = _TAO.search(command.text)
+        if found and found["task"] not in _NO_CONTAINER and not command.text.startswith(("echo ", "pip ", "which ")):
+            # What follows a pipe or a redirection is this machine's again, and so are some options of the launcher.
+            inside = _HOST_OPTION.sub(" ", _END.split(command.text[found.start() :])[0])
+            yield from _tao_command(project, around, replace(command, text=inside))
 
 
 def _tao_command(project: Resolved, around: Surroundings, command: ShellCommand) -> Iterator[Finding]:
@@ -246,6 +261,9 @@ def _wrong_path(project: Resolved, around: Surroundings, path: str, before: str)
 
 
 def _disagreement(project: Resolved, around: Surroundings) -> Iterator[Finding]:
+    if around.mounts_error is not None:
+        yield Finding(around.mounts_file, None, around.mounts_error, f"taowatch apply {bash(project.directory)}")
+        return
     if around.mapping is None or around.in_force is None:
         return
     wanted, now = around.mapping.binds(), around.in_force.binds()
@@ -255,7 +273,7 @@ def _disagreement(project: Resolved, around: Surroundings) -> Iterator[Finding]:
             around.mounts_file,
             None,
             f"it is not this project's: {different[0]} leads to {now.get(different[0], 'nothing')}",
-            f"taowatch apply {project.directory}, or taowatch run -- tao …",
+            f"taowatch apply {bash(project.directory)}, or taowatch run -- tao …",
         )
 
 
@@ -274,7 +292,10 @@ def _inherited(project: Resolved, around: Surroundings) -> Iterator[Finding]:
             yield Finding(
                 "environment",
                 None,
-                f"{name} is {environ[name]} in this shell, {value} in the project",
+                # Other names are those the user chose to export: a token may be among them.
+                f"{name} is {environ[name]} in this shell, {value} in the project"
+                if name in TAO_NAMES
+                else f"{name} has another value in this shell than in the project",
                 f"unset {name}, or start the notebook from another shell",
             )
 

@@ -62,8 +62,9 @@ class _Reader:
         mapping = document_of(written) if isinstance(written, str) else None
         if isinstance(written, Unknown):
             evaluator.problem(f"the mapping that is written here cannot be known: {written.reason}")
+        problems = (*self._unknown(), *evaluator.problems)
         return NotebookFacts(
-            self._path, self._variables(), mapping, (*self._unknown(), *evaluator.problems), tuple(self._shell)
+            self._path, self._variables(), mapping, problems, tuple(self._shell), writes_mapping=written is not None
         )
 
     def _follow(self, number: int, found: Plain) -> None:

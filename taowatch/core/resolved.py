@@ -51,6 +51,8 @@ class NotebookFacts:
     problems: tuple[Problem, ...] = ()
     shell: tuple[ShellCommand, ...] = ()
     """All `!` lines of all cells, in their order."""
+    writes_mapping: bool = False
+    """Whether a cell writes the mounts file, also where it cannot be known what."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,6 @@ class Resolved:
     variables: tuple[Variable, ...]
     mounts: tuple[tuple[str, str], ...]
     """(source, destination), as the mapping cell writes them."""
-    envs: tuple[Mapping[str, Any], ...] = ()
-    """The entries of Envs. Their values are secrets."""
     docker_options: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notebook: NotebookFacts | None = None
@@ -75,15 +75,11 @@ class Resolved:
         return {variable.name: variable.value for variable in self.variables}
 
     def mapping(self, user: str) -> dict[str, Any]:
-        """The document for the mounts file; `user` is `uid:gid` for where the notebook says nothing of it."""
-        document: dict[str, Any] = {"Mounts": [{"source": s, "destination": d} for s, d in self.mounts]}
-        if self.envs:
-            document["Envs"] = [dict(entry) for entry in self.envs]
-        known = self.notebook is not None and self.notebook.mapping is not None
-        options = dict(self.docker_options) if known else {"user": user}
-        if options:
-            document["DockerOptions"] = options
-        return document
+        """The document for the mounts file: the notebook's as it writes it, else one with `user` (`uid:gid`)."""
+        if self.notebook is not None and self.notebook.mapping is not None:
+            return dict(self.notebook.mapping)
+        mounts = [{"source": source, "destination": destination} for source, destination in self.mounts]
+        return {"Mounts": mounts, "DockerOptions": {"user": user}}
 
 
 def resolve(directory: str, settings: ProjectSettings, notebook: NotebookFacts | None) -> Resolved:
@@ -106,7 +102,6 @@ def resolve(directory: str, settings: ProjectSettings, notebook: NotebookFacts |
         layout=chosen,
         variables=variables,
         mounts=_mounts(mapping) if mapping is not None else layout.mounts(chosen, variables),
-        envs=_entries(mapping, "Envs"),
         docker_options=_options(mapping),
         problems=notebook.problems if notebook else (),
         notebook=notebook,

@@ -12,10 +12,11 @@ from taowatch.core.check import MISSING, OK, UNWRITABLE, SpecFile, Surroundings
 from taowatch.core.layout import HOST
 from taowatch.core.mapping import Mapping as MountsMapping
 from taowatch.core.mapping import Rejected, parse
+from taowatch.core.model import INVALID
 from taowatch.core.model import OK as VALID
 from taowatch.core.resolved import Resolved
 from taowatch.paths import Paths
-from taowatch.sources.reading import HostPaths, read_mounts_file
+from taowatch.sources.reading import HostPaths, Reading, read_mounts_file
 
 _SPEC_NAMES = (".yaml", ".yml", ".txt", ".json")
 _LARGEST_SPEC = 1024 * 1024
@@ -35,6 +36,7 @@ def look_around(paths: Paths, environ: Mapping[str, str], project: Resolved, use
         refused=refused,
         in_force=now.mapping if now.state == VALID else None,
         mounts_file=str(paths.mounts_file),
+        mounts_error=_mounts_error(now),
         gpus=_count_gpus(),
         environ=environ,
         own_file=str(paths.launcher_mounts(Path(project.directory))),
@@ -47,6 +49,11 @@ def _judged(paths: Paths, project: Resolved, user: str) -> tuple[MountsMapping |
         return parse(content, HostPaths(paths.home)), None
     except Rejected as error:
         return None, str(error)
+
+
+def _mounts_error(now: Reading) -> str | None:
+    # None at all is no finding: the mapping cell has not run yet, which is the next thing that a beginner does.
+    return f"the launcher would refuse it: {now.error}" if now.state == INVALID else None
 
 
 def _folder(path: str) -> str:

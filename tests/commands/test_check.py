@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.kernels import write_notebook
+from tests.support.kernels import mapping_cells, write_notebook
 
 SETUP = """\
 import os
@@ -211,3 +211,62 @@ def test_key_is_never_shown(sample: Sample, taowatch: Daemon) -> None:
     for words in (("check",), ("env", "--explain"), ("env",), ("env", "--json"), ("allow",)):
         assert "tlt_encode" not in taowatch.command(*words, str(sample.directory)).stdout
     assert os.environ.get("KEY") is None
+
+
+LINES = {
+    "tao model yolo_v4 train -r $LOCAL_DATA_DIR": 1,
+    "CUDA_VISIBLE_DEVICES=0 tao model yolo_v4 train -r $LOCAL_DATA_DIR": 1,
+    "tao model yolo_v4 train -r $SPECS_DIR | tee $LOCAL_DATA_DIR/log.txt": 0,
+    "tao model yolo_v4 train > $LOCAL_DATA_DIR/log.txt 2>&1": 0,
+    "tao model yolo_v4 train --volume $LOCAL_DATA_DIR:/d": 0,
+    "tao info $LOCAL_DATA_DIR": 0,
+    "ls $LOCAL_DATA_DIR": 0,
+}
+
+
+@pytest.fixture
+def mended(home: Path) -> Path:
+    directory = home / "yolo"
+    for name in ("specs", "data", "yolo"):
+        (directory / name).mkdir(parents=True)
+    write_notebook(directory / "yolo.ipynb", mapping_cells(directory))
+    return directory
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_what_a_tao_line_gives_to_its_container(line: str, mended: Path, taowatch: Daemon) -> None:
+    write_notebook(mended / "yolo.ipynb", [*mapping_cells(mended), f"!{line}\n"])
+    assert len(found(taowatch, mended)) == LINES[line]
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "\u00b2", "9" * 5000])
+def test_what_is_no_number_of_gpus(number: str, mended: Path, taowatch: Daemon) -> None:
+    setup, mapping = mapping_cells(mended)
+    write_notebook(mended / "yolo.ipynb", [setup.replace("NUM_GPUS=1", f"NUM_GPUS={number}"), mapping])
+    (finding,) = found(taowatch, mended)
+    assert "NUM_GPUS" in finding["reason"]
+
+
+def test_a_key_that_the_launcher_refuses_is_found_and_not_dropped(mended: Path, taowatch: Daemon) -> None:
+    setup, mapping = mapping_cells(mended)
+    wrong = mapping.replace('"DockerOptions"', '"Volumes": 1,\n    "DockerOptions"')
+    write_notebook(mended / "yolo.ipynb", [setup, wrong])
+    (finding,) = found(taowatch, mended)
+    assert 'unknown key "Volumes"' in finding["reason"]
+
+
+def test_a_mounts_file_that_the_launcher_refuses(mended: Path, taowatch: Daemon, home: Path) -> None:
+    (home / ".tao_mounts.json").write_text("{")
+    (finding,) = found(taowatch, mended)
+    assert "the launcher would refuse it: not JSON" in finding["reason"]
+    assert "taowatch apply" in finding["remedy"]
+
+
+def test_a_token_that_is_exported_is_not_shown(mended: Path, taowatch: Daemon) -> None:
+    setup, mapping = mapping_cells(mended)
+    write_notebook(mended / "yolo.ipynb", [setup + "%env NGC_API_KEY=s3cret\n", mapping])
+    (mended / ".taowatch.toml").write_text('export = ["NGC_API_KEY"]\n')
+    taowatch.environment["NGC_API_KEY"] = "0ld-s3cret"
+    done = taowatch.command("check", str(mended))
+    assert "NGC_API_KEY has another value" in done.stdout
+    assert "s3cret" not in done.stdout
