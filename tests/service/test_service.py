@@ -158,7 +158,9 @@ def test_the_hardening_is_what_a_user_manager_grants(manager: UserManager) -> No
     assert os.readlink(f"/proc/{pid_of(manager)}/ns/user") == os.readlink("/proc/self/ns/user")
     exposure = manager.run("systemd-analyze", "--user", "security", UNIT, "--no-pager").stdout
     level = float(exposure.rpartition("level for taowatch.service: ")[2].split()[0])
-    assert level <= 6.5, exposure
+    assert level <= 6.2, exposure
+    for granted in ("MemoryDenyWriteExecute=", "ProtectHostname="):
+        assert f"✓ {granted}" in exposure
     verified = manager.run("systemd-analyze", "--user", "verify", UNIT)
     unknown = [line for line in verified.stderr.splitlines() if UNIT in line and "Restart" not in line]
     assert not unknown
