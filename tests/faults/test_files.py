@@ -162,3 +162,30 @@ def test_a_fuse_home_is_polled(scene: Scene, tmp_path: Path) -> None:
     (below / ".tao_mounts.json").write_text(scene.text("two"))  # behind the back of the daemon's kernel mount
     scene.until_seen("two")
     inside(scene, "umount", "-l", str(scene.home))
+
+
+@pytest.mark.requires("root", "bindfs")
+def test_a_home_that_hangs_and_answers_again(scene: Scene, tmp_path: Path) -> None:
+    # As a network home does while its server is away: whoever asks it waits.
+    below = tmp_path / "below"
+    below.mkdir()
+    pid_file = tmp_path / "pid"
+    script = 'bindfs -f -o nonempty "$1" "$2" & echo $! > "$3"; until mountpoint -q "$2"; do :; done; shift 3; exec "$@"'
+    (below / ".tao_mounts.json").write_text(scene.text("one"))
+    scene.start((*IN_A_NAMESPACE, script, "sh", str(below), str(scene.home), str(pid_file)))
+    scene.until_seen("one")
+    server = int(pid_file.read_text())
+    os.kill(server, signal.SIGSTOP)
+    try:
+        (below / ".tao_mounts.json").write_text(scene.text("two"))
+        wait_until(lambda: _waits(scene.daemon.pid), 20, "the daemon to ask")
+    finally:
+        os.kill(server, signal.SIGCONT)
+    scene.until_seen("two")
+    inside(scene, "umount", "-l", str(scene.home))
+
+
+def _waits(pid: int) -> bool:
+    """Whether any of its threads waits for an answer of a FUSE server."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return any((thread / "wchan").read_text() == "request_wait_answer" for thread in threads)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from taowatch import daemon
 from taowatch.paths import Paths
 from taowatch.sources.directories import Directories
 from tests.faults.conftest import Scene
+from tests.support.engine import Engine
 from tests.support.waiting import wait_until
 
 
@@ -48,8 +52,6 @@ def test_what_no_event_told_is_found_within_the_minute(
 
 
 def test_files_from_the_future_and_the_past(scene: Scene) -> None:
-    import os
-
     scene.write("one")
     scene.start()
     scene.until_seen("one")
@@ -58,6 +60,60 @@ def test_files_from_the_future_and_the_past(scene: Scene) -> None:
         os.utime(scene.file, (time, time))
         scene.until_seen(name)
     assert scene.daemon.alive
+
+
+@pytest.mark.requires("faketime")
+def test_a_clock_that_jumps_neither_hides_a_conflict_nor_invents_one(
+    scene: Scene, tmp_path: Path, docker_engine: Engine, other_container: Callable[..., str]
+) -> None:
+    jump = tmp_path / "jump"
+    jump.write_text("+0")
+    fake = subprocess.run(["faketime", "-f", "+0", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True)
+    # The wall clock alone: the clock that timers run by does not jump on a real machine either.
+    scene.start(
+        LD_PRELOAD=fake.stdout.strip(),
+        FAKETIME_TIMESTAMP_FILE=str(jump),
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    )
+    scene.hold(docker_engine, other_container)
+    for offset, name in (("+1d", "two"), ("-400d", "three")):
+        jump.write_text(offset)
+        scene.write(name)
+        scene.until_conflict(name)
+        scene.write("one")
+        scene.until_quiet()
+    # Of a year and a day ago, to a clock that was set right in between: still the same jobs and the same conflict.
+    scene.write("two")
+    scene.until_conflict("two")
+    jump.write_text("+0")
+    scene.write("three")
+    scene.until_conflict("three")
+    assert len(scene.daemon.snapshot()["jobs"]) == 1
+    assert scene.daemon.alive
+
+
+def test_what_happened_in_its_sleep_is_known_when_it_wakes(
+    scene: Scene, docker_engine: Engine, other_container: Callable[..., str]
+) -> None:
+    scene.start()
+    first = scene.hold(docker_engine, other_container)
+    os.kill(scene.daemon.pid, signal.SIGSTOP)
+    try:
+        for name in ("two", "three", "two"):
+            scene.write(name)
+    finally:
+        os.kill(scene.daemon.pid, signal.SIGCONT)
+    scene.until_conflict("two")
+    assert scene.daemon.log.count("Traceback") == 0
+    # A job that ended in its sleep is no victim any more.
+    os.kill(scene.daemon.pid, signal.SIGSTOP)
+    try:
+        docker_engine.docker("rm", "-f", first)
+    finally:
+        os.kill(scene.daemon.pid, signal.SIGCONT)
+    scene.until_quiet()
+    assert scene.daemon.snapshot()["jobs"] == []
 
 
 def test_of_many_daemons_started_at_once_one_stays(scene: Scene) -> None:

@@ -79,6 +79,7 @@ COMPONENTS: dict[str, Callable[[], str | None]] = {
     "dunst": _programs("dunst", "Xvfb", "import"),
     "systemd": lambda: _root() or _user_manager(),
     "bindfs": lambda: _programs("bindfs", "umount")() or (None if Path("/dev/fuse").exists() else "no /dev/fuse"),
+    "faketime": _programs("faketime"),
     "bash": _programs("bash"),
     "zsh": _programs("zsh"),
     "fish": _programs("fish"),
