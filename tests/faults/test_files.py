@@ -170,7 +170,8 @@ def test_a_home_that_hangs_and_answers_again(scene: Scene, tmp_path: Path) -> No
     below = tmp_path / "below"
     below.mkdir()
     pid_file = tmp_path / "pid"
-    script = 'bindfs -f -o nonempty "$1" "$2" & echo $! > "$3"; until mountpoint -q "$2"; do :; done; shift 3; exec "$@"'
+    script = 'bindfs -f -o nonempty "$1" "$2" & echo $! > "$3"; until mountpoint -q "$2"; do :; done; '
+    script += 'shift 3; exec "$@"'
     (below / ".tao_mounts.json").write_text(scene.text("one"))
     scene.start((*IN_A_NAMESPACE, script, "sh", str(below), str(scene.home), str(pid_file)))
     scene.until_seen("one")

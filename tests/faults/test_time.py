@@ -68,7 +68,9 @@ def test_a_clock_that_jumps_neither_hides_a_conflict_nor_invents_one(
 ) -> None:
     jump = tmp_path / "jump"
     jump.write_text("+0")
-    fake = subprocess.run(["faketime", "-f", "+0", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True)
+    fake = subprocess.run(
+        ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True
+    )
     # The wall clock alone: the clock that timers run by does not jump on a real machine either.
     scene.start(
         LD_PRELOAD=fake.stdout.strip(),
