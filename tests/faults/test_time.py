@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -55,9 +57,9 @@ def test_files_from_the_future_and_the_past(scene: Scene) -> None:
     scene.write("one")
     scene.start()
     scene.until_seen("one")
-    for name, time in (("two", 4_000_000_000), ("three", 1)):
+    for name, written in (("two", 4_000_000_000), ("three", 1)):
         scene.write(name)
-        os.utime(scene.file, (time, time))
+        os.utime(scene.file, (written, written))
         scene.until_seen(name)
     assert scene.daemon.alive
 
@@ -79,10 +81,12 @@ def test_a_clock_that_jumps_neither_hides_a_conflict_nor_invents_one(
         FAKETIME_DONT_FAKE_MONOTONIC="1",
     )
     scene.hold(docker_engine, other_container)
-    for offset, name in (("+1d", "two"), ("-400d", "three")):
-        jump.write_text(offset)
+    for days, name in ((1, "two"), (-400, "three")):
+        jump.write_text(f"{days:+}d")
         scene.write(name)
         scene.until_conflict(name)
+        since = datetime.fromisoformat(scene.daemon.snapshot()["conflicts"][0]["since"])
+        assert round((since.timestamp() - time.time()) / 86400) == days  # the daemon's clock did jump
         scene.write("one")
         scene.until_quiet()
     # Of a year and a day ago, to a clock that was set right in between: still the same jobs and the same conflict.
